@@ -1,0 +1,91 @@
+-- Who may call and how much: plans, organizations with their wallets and usage, indexes, keys.
+
+create schema if not exists tidewell;
+
+create table tidewell.plans (
+    name text primary key,
+    -- Units a calendar month (UTC); null: no cap.
+    monthly_units bigint check (monthly_units > 0),
+    -- What a thousand units beyond the cap cost, in minor units of the wallet's currency.
+    overage_minor_per_thousand bigint not null check (overage_minor_per_thousand >= 0)
+);
+
+insert into tidewell.plans (name, monthly_units, overage_minor_per_thousand) values
+    ('free', 10000, 100),
+    ('starter', 100000, 80),
+    ('pro', 1000000, 50),
+    ('business', 5000000, 30),
+    ('enterprise', null, 0);
+
+create table tidewell.organizations (
+    id uuid primary key,
+    -- The prefix of this organization's collections in Typesense; never reused, never changed.
+    short_id text not null unique,
+    slug text not null unique,
+    name text not null,
+    plan text not null references tidewell.plans (name),
+    overage_enabled boolean not null default false,
+    wallet_minor bigint not null default 0 check (wallet_minor >= 0),
+    created_at timestamptz not null default now()
+);
+
+-- Every movement of a wallet; the sum of an organization's entries is its wallet_minor.
+create table tidewell.wallet_entries (
+    id bigint generated always as identity primary key,
+    organization_id uuid not null references tidewell.organizations (id),
+    amount_minor bigint not null check (amount_minor <> 0),
+    reason text not null check (reason in ('top_up', 'overage')),
+    job_id uuid,
+    created_at timestamptz not null default now()
+);
+create index wallet_entries_by_organization on tidewell.wallet_entries (organization_id, id);
+
+-- One row an organization and month, rewritten by every accepted request: kept small, with room to update in place.
+create table tidewell.usage (
+    organization_id uuid not null references tidewell.organizations (id),
+    month date not null,
+    used bigint not null check (used >= 0),
+    primary key (organization_id, month)
+) with (fillfactor = 50);
+
+create table tidewell.indexes (
+    id uuid primary key,
+    organization_id uuid not null references tidewell.organizations (id),
+    slug text not null,
+    fields jsonb not null,
+    default_sorting_field text,
+    -- The alias in Typesense that reads and writes go through.
+    alias text not null unique,
+    -- The physical collection behind the alias; null until the first write needs it.
+    collection text,
+    max_attempts integer not null default 8 check (max_attempts between 1 and 100),
+    created_at timestamptz not null default now(),
+    unique (organization_id, slug)
+);
+
+create table tidewell.keys (
+    id uuid primary key,
+    organization_id uuid not null references tidewell.organizations (id),
+    index_id uuid references tidewell.indexes (id),
+    name text not null,
+    kind text not null check (kind in ('search', 'connector')),
+    prefix text not null,
+    hash bytea not null unique check (octet_length(hash) = 32),
+    scopes text[] not null,
+    allowed_origins text[] not null default '{}',
+    rate_limit_per_minute integer not null check (rate_limit_per_minute > 0),
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz,
+    created_at timestamptz not null default now()
+);
+create index keys_by_organization on tidewell.keys (organization_id, id desc);
+
+-- Permits that replicas have taken out of a key's minute; the sum of the live ones never passes the key's limit.
+create table tidewell.rate_grants (
+    id bigint generated always as identity primary key,
+    key_id uuid not null references tidewell.keys (id) on delete cascade,
+    permits integer not null check (permits >= 0),
+    granted_at timestamptz not null default clock_timestamp()
+);
+create index rate_grants_by_key on tidewell.rate_grants (key_id, granted_at);

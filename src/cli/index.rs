@@ -1,0 +1,160 @@
+//! `tidewell index`.
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tidewell::{
+    db::{
+        self,
+        index::{Index, NewIndex},
+    },
+    domain::{fields, slug},
+};
+
+use super::{
+    Session, organization,
+    output::{maybe, record, table, time},
+    page::PageArgs,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an index
+    Create(Create),
+    /// List an organization's indexes, newest first
+    List {
+        /// The organization's id or slug
+        #[arg(long)]
+        org: String,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Show an index
+    Show {
+        /// Its id, or its slug
+        index: String,
+        /// The organization's id or slug, where several have an index of that slug
+        #[arg(long)]
+        org: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Its name in URLs: lower-case letters, digits, hyphens, underscores
+    slug: String,
+    /// The organization's id or slug
+    #[arg(long)]
+    org: String,
+    /// Typesense fields, as JSON (`[{"name":"title","type":"string"},…]`) or a file that holds it
+    #[arg(long, value_name = "JSON|FILE")]
+    fields: String,
+    /// The number to sort by where a search doesn't say
+    #[arg(long, value_name = "FIELD")]
+    default_sorting_field: Option<String>,
+    /// How often a failed write is tried before it is a dead letter [default: 8]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=100))]
+    max_attempts: Option<i32>,
+}
+
+pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
+    let pool = session.database().await?;
+    match command {
+        Command::Create(create) => show(session, &make(&pool, create).await?),
+        Command::List { org, page } => {
+            let organization = organization::find(&pool, org).await?;
+            let rows = db::index::list(&pool, organization.id, page.cursor, page.reads()).await?;
+            page.show(session, rows, |row| row.id, view, |rows| {
+                let lines = rows.iter().map(|row| {
+                    [row.slug.clone(), row.fields.len().to_string(), maybe(row.collection.as_ref()), row.id.to_string()]
+                });
+                table(["slug", "fields", "collection", "id"], &["fields"], lines)
+            })
+        }
+        Command::Show { index, org } => show(session, &find(&pool, org.as_deref(), index).await?),
+    }
+}
+
+async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
+    if !slug::is_slug(&create.slug) {
+        bail!("the slug {:?} can't be taken: it {}", create.slug, slug::SLUG_RULE);
+    }
+    let fields = read_fields(&create.fields)?;
+    let default_sorting_field = create.default_sorting_field.as_deref();
+    let faults = fields::faults(&fields, default_sorting_field);
+    if !faults.is_empty() {
+        let faults: Vec<String> = faults.into_iter().map(|fault| format!("{} {}", fault.place, fault.message)).collect();
+        bail!("the fields can't be taken: {}", faults.join("; "));
+    }
+    let organization = organization::find(pool, &create.org).await?;
+    let new = NewIndex { slug: &create.slug, fields: &fields, default_sorting_field, max_attempts: create.max_attempts };
+    db::index::insert(pool, organization.id, &new).await.map_err(|error| match db::broken_constraint(&error) {
+        Some("indexes_organization_id_slug_key") => {
+            anyhow::anyhow!("{} has an index {:?} already", organization.slug, create.slug)
+        }
+        _ => error.into(),
+    })
+}
+
+/// Fields given in line (as JSON begins with a bracket) or in a file; also as an object with `fields`, as the API takes them.
+fn read_fields(given: &str) -> anyhow::Result<Vec<Value>> {
+    let text = match given.trim_start().starts_with(['[', '{']) {
+        true => given.to_owned(),
+        false => std::fs::read_to_string(given).with_context(|| format!("the fields in {given} can't be read"))?,
+    };
+    match serde_json::from_str(&text).context("the fields are not JSON")? {
+        Value::Array(fields) => Ok(fields),
+        Value::Object(mut schema) => match schema.remove("fields") {
+            Some(Value::Array(fields)) => Ok(fields),
+            _ => bail!("the JSON holds no list of fields"),
+        },
+        _ => bail!("the JSON holds no list of fields"),
+    }
+}
+
+/// The index of that id or slug, within an organization where one is named.
+pub(super) async fn find(pool: &PgPool, organization: Option<&str>, name: &str) -> anyhow::Result<Index> {
+    let organization_id = match organization {
+        Some(organization) => Some(organization::find(pool, organization).await?.id),
+        None => None,
+    };
+    let mut found = db::index::resolve(pool, organization_id, name).await?;
+    if found.len() > 1 {
+        bail!("several organizations have an index {name:?}: name one with --org, or give the index's id");
+    }
+    found.pop().with_context(|| format!("there is no index {name:?}: `tidewell index list` shows those there are"))
+}
+
+fn view(index: &Index) -> Value {
+    json!({
+        "id": index.id,
+        "organizationId": index.organization_id,
+        "slug": index.slug,
+        "fields": index.fields,
+        "defaultSortingField": index.default_sorting_field,
+        "maxAttempts": index.max_attempts,
+        "createdAt": index.created_at,
+    })
+}
+
+fn show(session: &Session, index: &Index) -> anyhow::Result<()> {
+    session.show(&view(index), || {
+        let about = record([
+            ("id", index.id.to_string()),
+            ("slug", index.slug.clone()),
+            ("organization", index.organization_id.to_string()),
+            ("default sorting", maybe(index.default_sorting_field.as_ref())),
+            ("attempts", index.max_attempts.to_string()),
+            ("collection", maybe(index.collection.as_ref())),
+            ("created", time(index.created_at)),
+        ]);
+        let text = |field: &Value, name: &str| maybe(field[name].as_str());
+        let fields = index.fields.iter().map(|field| {
+            let object = field.as_object().into_iter().flatten();
+            let flags = object.filter(|(_, value)| **value == true).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+            [text(field, "name"), text(field, "type"), flags.join(" ")]
+        });
+        format!("{about}\n\n{}", table(["field", "type", "flags"], &[], fields))
+    })
+}

@@ -1,0 +1,181 @@
+//! `tidewell key`.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tidewell::{
+    db::{
+        self,
+        key::{Key, NewKey},
+    },
+    domain::secret::{KeyKind, new_key},
+};
+use uuid::Uuid;
+
+use super::{
+    Session, index, organization,
+    output::{maybe, maybe_time, record, table, time},
+    page::PageArgs,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a key; its secret is shown this once
+    Create(Create),
+    /// List an organization's keys, newest first
+    List {
+        /// The organization's id or slug
+        #[arg(long)]
+        org: String,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Revoke a key, for ever
+    Revoke {
+        /// Its id
+        key: Uuid,
+        /// The organization's id or slug
+        #[arg(long)]
+        org: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Its name for people
+    name: String,
+    /// The organization's id or slug
+    #[arg(long)]
+    org: String,
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// What it may do [default: search for a search key, connector_write for a connector key]
+    #[arg(long = "scope", value_enum)]
+    scopes: Vec<Scope>,
+    /// The one index that it is bound to: its id or slug
+    #[arg(long)]
+    index: Option<String>,
+    /// An origin that browsers may use it from, such as https://shop.example.com [default: any]
+    #[arg(long = "allowed-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
+    /// Requests a minute
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    rate_limit_per_minute: i32,
+    /// When it stops working, such as 2030-01-01T00:00:00Z [default: never]
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Search,
+    Connector,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Scope {
+    Search,
+    Ingest,
+    Admin,
+    ConnectorWrite,
+}
+
+pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
+    let pool = session.database().await?;
+    match command {
+        Command::Create(create) => make(session, &pool, create).await,
+        Command::List { org, page } => {
+            let organization = organization::find(&pool, org).await?;
+            let rows = db::key::list(&pool, organization.id, page.cursor, page.reads()).await?;
+            page.show(session, rows, |row| row.id, view, |rows| {
+                let state = |key: &Key| match (key.revoked_at, key.expires_at) {
+                    (Some(at), _) => format!("revoked {}", time(at)),
+                    (None, Some(at)) => format!("expires {}", time(at)),
+                    (None, None) => "good".to_owned(),
+                };
+                let lines = rows.iter().map(|row| {
+                    let secret = format!("ss_{}_{}…", row.kind, row.prefix);
+                    let used = maybe_time(row.last_used_at);
+                    [row.name.clone(), secret, row.scopes.join(" "), state(row), used, row.id.to_string()]
+                });
+                table(["name", "secret", "scopes", "state", "last used", "id"], &[], lines)
+            })
+        }
+        Command::Revoke { key, org } => {
+            let organization = organization::find(&pool, org).await?;
+            let revoked = db::key::revoke(&pool, organization.id, *key).await?;
+            let revoked = revoked.with_context(|| format!("{} has no key {key}", organization.slug))?;
+            session.show(&view(&revoked), || format!("revoked {} ({key})", revoked.name))
+        }
+    }
+}
+
+async fn make(session: &Session, pool: &PgPool, create: &Create) -> anyhow::Result<()> {
+    let organization = organization::find(pool, &create.org).await?;
+    let index_id = match &create.index {
+        Some(name) => Some(index::find(pool, Some(&create.org), name).await?.id),
+        None => None,
+    };
+    let kind = match create.kind {
+        Kind::Search => KeyKind::Search,
+        Kind::Connector => KeyKind::Connector,
+    };
+    let scopes = match (&create.scopes[..], kind) {
+        ([], KeyKind::Search) => vec![Scope::Search],
+        ([], KeyKind::Connector) => vec![Scope::ConnectorWrite],
+        (scopes, _) => scopes.to_vec(),
+    };
+    let secret = new_key(kind);
+    let new = NewKey {
+        organization_id: organization.id,
+        index_id,
+        name: &create.name,
+        kind: kind.as_str(),
+        scopes: &scopes.into_iter().map(Scope::text).collect::<Vec<_>>(),
+        allowed_origins: &create.allowed_origins,
+        rate_limit_per_minute: create.rate_limit_per_minute,
+        expires_at: create.expires_at,
+    };
+    let key = db::key::insert(pool, &new, &secret).await?;
+    let mut shown = view(&key);
+    shown["rawKey"] = json!(secret.raw);
+    session.show(&shown, || {
+        record([
+            ("key", format!("{}  (shown this once: keep it)", secret.raw)),
+            ("id", key.id.to_string()),
+            ("name", key.name.clone()),
+            ("organization", organization.slug.clone()),
+            ("index", maybe(create.index.as_ref())),
+            ("scopes", key.scopes.join(" ")),
+            ("requests a minute", key.rate_limit_per_minute.to_string()),
+            ("expires", maybe_time(key.expires_at)),
+        ])
+    })
+}
+
+impl Scope {
+    fn text(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+fn view(key: &Key) -> Value {
+    json!({
+        "id": key.id,
+        "organizationId": key.organization_id,
+        "index": key.index_id,
+        "name": key.name,
+        "kind": key.kind,
+        "prefix": key.prefix,
+        "scopes": key.scopes,
+        "allowedOrigins": key.allowed_origins,
+        "rateLimitPerMinute": key.rate_limit_per_minute,
+        "expiresAt": key.expires_at,
+        "revokedAt": key.revoked_at,
+        "lastUsedAt": key.last_used_at,
+        "createdAt": key.created_at,
+    })
+}

@@ -1,0 +1,88 @@
+//! The commands: one file a group. They speak to the database themselves and share the rules of the HTTP API.
+
+mod database;
+mod dead_letter;
+mod dev;
+mod index;
+mod job;
+mod key;
+mod organization;
+pub(crate) mod output;
+mod page;
+mod process;
+mod shutdown;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tidewell::config::Config;
+
+/// A durable, DB-first gateway: takes document writes into Postgres and projects them into Typesense.
+#[derive(Debug, Parser)]
+#[command(name = "tidewell", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The file of settings [default: TIDEWELL_CONFIG, or tidewell.toml in this folder, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine, servers included, with a demo to play with
+    Dev(dev::Args),
+    /// Run the HTTP front end
+    Serve,
+    /// Run the workers and the scheduler
+    Work,
+    /// Bring the control database up to date
+    Migrate,
+    /// Show how things stand
+    Status,
+    /// Organizations: the tenants
+    #[command(subcommand)]
+    Org(organization::Command),
+    /// Indexes of an organization
+    #[command(subcommand)]
+    Index(index::Command),
+    /// Keys of an organization
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Plans: how much an organization may use
+    #[command(subcommand)]
+    Plan(organization::PlanCommand),
+    /// Writes that failed for good
+    #[command(subcommand)]
+    DeadLetters(dead_letter::Command),
+    /// Jobs: what became of the documents of one request
+    #[command(subcommand)]
+    Job(job::Command),
+}
+
+/// What every command is given.
+pub(crate) struct Session {
+    pub(crate) config: Config,
+    pub(crate) json: bool,
+}
+
+/// Runs one command.
+pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Dev(args) => dev::run(session, args).await,
+        Command::Serve => process::serve(&session.config).await,
+        Command::Work => process::work(&session.config).await,
+        Command::Migrate => process::migrate(session).await,
+        Command::Status => status::run(session).await,
+        Command::Org(command) => organization::run(session, command).await,
+        Command::Index(command) => index::run(session, command).await,
+        Command::Key(command) => key::run(session, command).await,
+        Command::Plan(command) => organization::run_plan(session, command).await,
+        Command::DeadLetters(command) => dead_letter::run(session, command).await,
+        Command::Job(command) => job::run(session, command).await,
+    }
+}

@@ -1,0 +1,132 @@
+//! The processes that stay: the front end, the workers, and both in one for `dev`. Built here out of the settings.
+
+use std::{future::IntoFuture, time::Duration};
+
+use anyhow::Context;
+use sqlx::PgPool;
+use tidewell::{
+    config::Config,
+    db::{self, prune::Keep},
+    domain::{backoff::Backoff, secret},
+    http, typesense, worker,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Session, database, shutdown};
+
+/// How long answers under way may take once the process is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// `tidewell serve`.
+pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal("")?;
+    let Some((pool, typesense)) = services(config, &shutdown).await? else { return Ok(()) };
+    if config.athena_key_12.is_none() {
+        tracing::warn!("ATHENA_KEY_12 is not set: nobody can call as the operator");
+    }
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("can't listen on {}: change TIDEWELL_LISTEN", config.listen))?;
+    let state = http::State::new(pool, typesense, config.athena_key_12.as_deref(), limits(config));
+    tracing::info!(address = %listener.local_addr()?, "serving");
+    front_end(listener, state, shutdown).await
+}
+
+/// `tidewell work`.
+pub(super) async fn work(config: &Config) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal("")?;
+    let Some((pool, typesense)) = services(config, &shutdown).await? else { return Ok(()) };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = format!("{}-{}-{}", host.trim(), std::process::id(), secret::new_short_id());
+    tracing::info!(worker = name, backend = typesense.base_url(), "working");
+    worker::run(pool, typesense, worker_options(config, name), shutdown).await;
+    Ok(())
+}
+
+/// `tidewell migrate`.
+pub(super) async fn migrate(session: &Session) -> anyhow::Result<()> {
+    let url = needed(session.config.database_url.as_deref(), "TIDEWELL_DATABASE_URL")?;
+    let shutdown = shutdown::on_signal("")?;
+    let migrating = async {
+        database::wait_until_up(url).await?;
+        database::migrate(&db::connect_lazily(url, 2)?).await
+    };
+    tokio::select! {
+        migrated = migrating => migrated?,
+        () = shutdown.cancelled() => anyhow::bail!("stopped before the database was up to date: run it again"),
+    }
+    session.show(&serde_json::json!({ "migrated": true }), || "the database is up to date".to_owned())
+}
+
+/// What both processes need; `None` where they were told to stop before the database was there.
+async fn services(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Option<(PgPool, typesense::Client)>> {
+    let database_url = needed(config.database_url.as_deref(), "TIDEWELL_DATABASE_URL")?;
+    let typesense_url = needed(config.typesense_url.as_deref(), "TIDEWELL_TYPESENSE_URL")?;
+    let typesense_key = needed(config.typesense_api_key.as_deref(), "TIDEWELL_TYPESENSE_API_KEY")?;
+    let typesense = typesense::Client::new(typesense_url, typesense_key)?;
+    let pool = db::connect_lazily(database_url, config.database_connections)?;
+    let ready = async {
+        database::wait_until_up(database_url).await?;
+        database::refuse_unmigrated(&pool).await
+    };
+    tokio::select! {
+        ready = ready => ready?,
+        () = shutdown.cancelled() => return Ok(None),
+    }
+    Ok(Some((pool, typesense)))
+}
+
+fn needed<'a>(setting: Option<&'a str>, name: &str) -> anyhow::Result<&'a str> {
+    setting.with_context(|| format!("{name} is not set (`tidewell dev` brings servers of its own)"))
+}
+
+/// Serves until `shutdown`, then lets the answers under way end.
+pub(super) async fn front_end(listener: TcpListener, state: http::State, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let stop = shutdown.clone();
+    let serving = axum::serve(listener, http::router(state.clone()))
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .into_future();
+    let out_of_patience = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let ended = CancellationToken::new();
+    let serving = async {
+        let _ended = ended.clone().drop_guard();
+        tokio::select! {
+            served = serving => served.context("the front end has failed"),
+            () = out_of_patience => {
+                tracing::warn!("some answers took too long and were cut off");
+                Ok(())
+            }
+        }
+    };
+    // Its last look comes after the last answer.
+    let (served, ()) = tokio::join!(serving, state.keep_key_uses(ended.clone()));
+    served
+}
+
+pub(super) fn limits(config: &Config) -> http::Limits {
+    http::Limits { body_bytes_in_flight: (config.body_mb_in_flight as usize) << 20, backlog: i64::from(config.backlog_limit) }
+}
+
+pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let millis = |millis: u32| Duration::from_millis(u64::from(millis));
+    worker::Options {
+        name,
+        import_lines: config.import_lines as usize,
+        import_bytes: (config.import_kb as usize) << 10,
+        max_concurrency: config.import_concurrency as usize,
+        import_timeout: seconds(config.import_timeout_seconds),
+        lease: seconds(config.lease_seconds),
+        doubt: seconds(config.doubt_seconds),
+        backoff: Backoff { base: millis(config.retry_base_ms), cap: seconds(config.retry_cap_seconds) },
+        poll: millis(config.poll_ms),
+        keep: Keep {
+            jobs: seconds(config.jobs_kept_hours * 3600),
+            tombstones: seconds(config.tombstones_kept_hours * 3600),
+            acts: seconds(config.acts_kept_days * 86_400),
+        },
+    }
+}

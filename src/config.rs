@@ -1,0 +1,102 @@
+//! Every setting, read once: defaults, then `tidewell.toml`, then the environment, each over the one before.
+//!
+//! In the environment a setting is called `TIDEWELL_` and its name in capitals, those inherited from Athena by their own names.
+//! Exactly these variables are looked at, for others of the prefix may be anybody's (Kubernetes makes a `TIDEWELL_PORT` for a
+//! service named `tidewell`). In the file an unknown name is a mistake, and said to be one. An empty text means "not set".
+
+mod check;
+mod load;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{Error, home_folder};
+
+/// The settings, checked. `tidewell.toml.example` says what each means.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The operator key.
+    #[serde(with = "load::optional_text")]
+    pub athena_key_12: Option<String>,
+    pub athena_typesense_allow_http: bool,
+    #[serde(with = "load::optional_text")]
+    pub database_url: Option<String>,
+    #[serde(with = "load::optional_text")]
+    pub typesense_url: Option<String>,
+    #[serde(with = "load::optional_text")]
+    pub typesense_api_key: Option<String>,
+    #[serde(deserialize_with = "load::address")]
+    pub listen: SocketAddr,
+    /// Where the embedded servers are installed.
+    #[serde(with = "load::optional_text")]
+    pub cache: Option<PathBuf>,
+    pub database_connections: u32,
+    pub body_mb_in_flight: u32,
+    pub backlog_limit: u32,
+    pub import_lines: u32,
+    pub import_kb: u32,
+    pub import_concurrency: u32,
+    pub import_timeout_seconds: u32,
+    pub lease_seconds: u32,
+    pub doubt_seconds: u32,
+    pub retry_base_ms: u32,
+    pub retry_cap_seconds: u32,
+    pub poll_ms: u32,
+    pub jobs_kept_hours: u32,
+    pub tombstones_kept_hours: u32,
+    pub acts_kept_days: u32,
+    /// A filter in the syntax of `tracing`.
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a query: one object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            athena_key_12: None,
+            athena_typesense_allow_http: false,
+            database_url: None,
+            typesense_url: None,
+            typesense_api_key: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8700)),
+            cache: None,
+            database_connections: 16,
+            body_mb_in_flight: 64,
+            backlog_limit: 1_000_000,
+            import_lines: 500,
+            import_kb: 2048,
+            import_concurrency: 8,
+            import_timeout_seconds: 10,
+            lease_seconds: 30,
+            doubt_seconds: 60,
+            retry_base_ms: 1000,
+            retry_cap_seconds: 300,
+            poll_ms: 1000,
+            jobs_kept_hours: 72,
+            tombstones_kept_hours: 24,
+            acts_kept_days: 90,
+            log: "info,sqlx=warn,apalis=warn,apalis_core=warn".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// A setting as both places call it, for messages: `listen (TIDEWELL_LISTEN)`.
+fn called(name: &str) -> String {
+    format!("{name} ({})", load::variable(name))
+}
+
+#[cfg(test)]
+mod tests;

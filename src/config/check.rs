@@ -1,0 +1,108 @@
+//! What the settings must be, beyond their types.
+
+use std::{net::IpAddr, ops::RangeInclusive};
+
+use reqwest::Url;
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, Error, called};
+
+/// A body may have 32 MB, and must fit.
+const BODIES: RangeInclusive<u32> = 32..=1_048_576;
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let faults: Vec<String> = [self.ranges(), self.relations(), self.urls(), self.log_filter()].concat();
+        if faults.is_empty() { Ok(()) } else { Err(Error(faults.join("; "))) }
+    }
+
+    fn ranges(&self) -> Vec<String> {
+        [
+            ("database_connections", self.database_connections, 2..=10_000),
+            ("body_mb_in_flight", self.body_mb_in_flight, BODIES),
+            ("backlog_limit", self.backlog_limit, 1..=u32::MAX),
+            ("import_lines", self.import_lines, 1..=100_000),
+            ("import_kb", self.import_kb, 1..=1_048_576),
+            ("import_concurrency", self.import_concurrency, 1..=1000),
+            ("import_timeout_seconds", self.import_timeout_seconds, 1..=600),
+            ("lease_seconds", self.lease_seconds, 3..=3600),
+            ("doubt_seconds", self.doubt_seconds, 1..=86_400),
+            ("retry_base_ms", self.retry_base_ms, 1..=3_600_000),
+            ("retry_cap_seconds", self.retry_cap_seconds, 1..=86_400),
+            ("poll_ms", self.poll_ms, 10..=60_000),
+            ("jobs_kept_hours", self.jobs_kept_hours, 1..=87_600),
+            ("tombstones_kept_hours", self.tombstones_kept_hours, 1..=87_600),
+            ("acts_kept_days", self.acts_kept_days, 1..=36_500),
+        ]
+        .into_iter()
+        .filter(|(_, value, allowed)| !allowed.contains(value))
+        .map(|(name, value, allowed)| {
+            format!("{} is {value}, and must be {} to {}", called(name), allowed.start(), allowed.end())
+        })
+        .collect()
+    }
+
+    fn relations(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        // A worker that waits for a full time-out, twice in a row, must still hold its lane.
+        if u64::from(self.lease_seconds) <= 2 * u64::from(self.import_timeout_seconds) {
+            let (lease, timeout) = (called("lease_seconds"), called("import_timeout_seconds"));
+            faults.push(format!(
+                "{lease} is {}, and must be more than twice {timeout}, which is {}",
+                self.lease_seconds, self.import_timeout_seconds
+            ));
+        }
+        if u64::from(self.retry_base_ms) > 1000 * u64::from(self.retry_cap_seconds) {
+            let (base, cap) = (called("retry_base_ms"), called("retry_cap_seconds"));
+            faults.push(format!(
+                "{base} is {}, and must not be more than {cap}, which is {}",
+                self.retry_base_ms, self.retry_cap_seconds
+            ));
+        }
+        if self.typesense_url.is_some() && self.typesense_api_key.is_none() {
+            faults.push(format!("{} is set, so {} must be too", called("typesense_url"), called("typesense_api_key")));
+        }
+        faults
+    }
+
+    /// Neither URL is shown: both may hold a password.
+    fn urls(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if let Some(url) = &self.database_url
+            && !["postgres", "postgresql"].contains(&Url::parse(url).as_ref().map_or("", Url::scheme))
+        {
+            faults.push(format!("{} must be like postgres://user:password@host:5432/database", called("database_url")));
+        }
+        if let Some(text) = &self.typesense_url {
+            let name = called("typesense_url");
+            match Url::parse(text) {
+                Ok(url) if !["http", "https"].contains(&url.scheme()) || url.path() != "/" || url.query().is_some() => {
+                    faults.push(format!("{name} must be like https://search.example.com:443, without a path"));
+                }
+                Ok(url) if url.scheme() == "http" && !self.athena_typesense_allow_http && !is_loopback(&url) => {
+                    let allow = called("athena_typesense_allow_http");
+                    faults.push(format!("{name} is http, and must be https, or on this machine, or {allow} be true"));
+                }
+                Ok(_) => {}
+                Err(error) => faults.push(format!("{name} must be like https://search.example.com:443 ({error})")),
+            }
+        }
+        faults
+    }
+
+    fn log_filter(&self) -> Vec<String> {
+        match EnvFilter::builder().parse(&self.log) {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![format!(
+                "{} is {:?}, and must be a filter such as info or warn,tidewell=debug ({error})",
+                called("log"),
+                self.log
+            )],
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}

@@ -1,0 +1,25 @@
+//! How much of an index waits: two counters instead of a count, so that asking costs the same at any size.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Rows of an index that have been accepted and not settled.
+pub async fn of(conn: &mut PgConnection, index_id: Uuid) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "select (select accepted from tidewell.backlogs where index_id = $1)
+              - (select sum(settled) from tidewell.lanes where index_id = $1)::bigint",
+    )
+    .bind(index_id)
+    .fetch_one(conn)
+    .await
+}
+
+/// Counts rows that come into an index's outbox. Late in the transaction: the row stays locked until its end.
+pub async fn add(conn: &mut PgConnection, index_id: Uuid, rows: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("update tidewell.backlogs set accepted = accepted + $2 where index_id = $1")
+        .bind(index_id)
+        .bind(rows)
+        .execute(conn)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,94 @@
+//! Flights: which versions a request to Typesense carries, written down before it is sent.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// A request about to be sent.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    pub id: Uuid,
+    pub index_id: Uuid,
+    pub collection: String,
+    pub document_ids: Vec<String>,
+    pub versions: Vec<i64>,
+}
+
+/// Until when a request may live: its sender waits `timeout` for an answer; nothing of it can arrive after `doubt` more.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetime {
+    pub timeout: Duration,
+    pub doubt: Duration,
+}
+
+/// Writes a flight down. Committed before the request is sent, always.
+pub async fn open(conn: &mut PgConnection, flight: &Flight, worker: &str, life: Lifetime) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into tidewell.flights (id, index_id, collection, document_ids, versions, worker, deadline, doubted_until, next_read_at)
+         select $1, $2, $3, $4, $5, $6, deadline, deadline + make_interval(secs => $8), deadline
+         from (select clock_timestamp() + make_interval(secs => $7) as deadline) as life",
+    )
+    .bind(flight.id)
+    .bind(flight.index_id)
+    .bind(&flight.collection)
+    .bind(&flight.document_ids)
+    .bind(&flight.versions)
+    .bind(worker)
+    .bind(life.timeout.as_secs_f64())
+    .bind(life.doubt.as_secs_f64())
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Forgets a flight: its request was answered in full, or never left.
+pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.flights where id = $1").bind(id).execute(conn).await.map(drop)
+}
+
+/// A flight that outlived its deadline: what it carried may have landed late, or may yet.
+#[derive(Debug, FromRow)]
+pub struct Doubted {
+    pub id: Uuid,
+    pub index_id: Uuid,
+    pub collection: String,
+    pub document_ids: Vec<String>,
+    pub worker: String,
+    pub doubted_until: DateTime<Utc>,
+    /// Nothing of it can be alive: after this look it may be forgotten.
+    pub last_look: bool,
+}
+
+/// Takes the next doubted flight whose documents are due to be read back, and sets when they are due again. Two readers don't
+/// get the same one. `every` is the time between looks.
+pub async fn next_doubted(pool: &PgPool, every: Duration) -> Result<Option<Doubted>, sqlx::Error> {
+    sqlx::query_as(
+        "update tidewell.flights
+         set next_read_at = clock_timestamp() + make_interval(secs => $1)
+         where id = (select id from tidewell.flights where next_read_at <= clock_timestamp()
+                     order by next_read_at limit 1 for update skip locked)
+         returning id, index_id, collection, document_ids, worker, doubted_until,
+                   doubted_until <= clock_timestamp() as last_look",
+    )
+    .bind(every.as_secs_f64())
+    .fetch_optional(pool)
+    .await
+}
+
+/// What the record says of documents: `None` where it has no row; else the version, and whether there is a document to find.
+pub async fn records(
+    pool: &PgPool,
+    index_id: Uuid,
+    document_ids: &[String],
+) -> Result<Vec<(String, i64, bool)>, sqlx::Error> {
+    sqlx::query_as(
+        "select document_id, version, body is not null from tidewell.documents
+         where index_id = $1 and document_id = any($2)",
+    )
+    .bind(index_id)
+    .bind(document_ids)
+    .fetch_all(pool)
+    .await
+}

@@ -1,0 +1,106 @@
+//! Indexes: a tenant's schema, and the collection that holds its documents.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool, types::Json};
+use uuid::Uuid;
+
+use crate::domain::lane::LANES;
+
+/// An index as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct Index {
+    pub id: Uuid,
+    pub organization_id: Uuid,
+    pub slug: String,
+    /// Typesense fields, as the operator gave them.
+    pub fields: Json<Vec<serde_json::Value>>,
+    pub default_sorting_field: Option<String>,
+    pub alias: String,
+    /// The physical collection, once made.
+    pub collection: Option<String>,
+    pub max_attempts: i32,
+    pub created_at: DateTime<Utc>,
+}
+
+/// An index to be made.
+#[derive(Debug)]
+pub struct NewIndex<'a> {
+    pub slug: &'a str,
+    pub fields: &'a [serde_json::Value],
+    pub default_sorting_field: Option<&'a str>,
+    pub max_attempts: Option<i32>,
+}
+
+/// Makes an index with its lanes. Breaks the constraint `indexes_organization_id_slug_key` where the slug is taken.
+pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) -> Result<Index, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let index: Index = sqlx::query_as(
+        "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts)
+         select $1, id, $3, $4, $5, short_id || '_' || $3, coalesce($6, 8) from tidewell.organizations where id = $2
+         returning *",
+    )
+    .bind(Uuid::now_v7())
+    .bind(organization_id)
+    .bind(new.slug)
+    .bind(Json(new.fields))
+    .bind(new.default_sorting_field)
+    .bind(new.max_attempts)
+    .fetch_one(&mut *tx)
+    .await?;
+    sqlx::query("insert into tidewell.lanes (index_id, lane) select $1, generate_series(0, $2 - 1)")
+        .bind(index.id)
+        .bind(i32::from(LANES))
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("insert into tidewell.backlogs (index_id) values ($1)").bind(index.id).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(index)
+}
+
+/// One index, by its id.
+pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Index>, sqlx::Error> {
+    sqlx::query_as("select * from tidewell.indexes where id = $1").bind(id).fetch_optional(pool).await
+}
+
+/// Indexes of that id or slug, within an organization where one is given; two at most, enough to see an ambiguity.
+pub async fn resolve(pool: &PgPool, organization_id: Option<Uuid>, name: &str) -> Result<Vec<Index>, sqlx::Error> {
+    sqlx::query_as(
+        "select * from tidewell.indexes
+         where (id = $1 or slug = $2) and ($3::uuid is null or organization_id = $3)
+         limit 2",
+    )
+    .bind(Uuid::try_parse(name).ok())
+    .bind(name)
+    .bind(organization_id)
+    .fetch_all(pool)
+    .await
+}
+
+/// Indexes of an organization, newest first; only those older than `before`.
+pub async fn list(
+    pool: &PgPool,
+    organization_id: Uuid,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Index>, sqlx::Error> {
+    sqlx::query_as(
+        "select * from tidewell.indexes
+         where organization_id = $1 and ($2::uuid is null or id < $2)
+         order by id desc limit $3",
+    )
+    .bind(organization_id)
+    .bind(before)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// Remembers which collection holds the index's documents.
+pub async fn set_collection(pool: &PgPool, id: Uuid, collection: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("update tidewell.indexes set collection = $2 where id = $1 and collection is distinct from $2")
+        .bind(id)
+        .bind(collection)
+        .execute(pool)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,126 @@
+//! Tenant keys, stored as hashes.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use crate::domain::secret::NewSecret;
+
+/// A key as stored; its secret can't be read back.
+#[derive(Clone, Debug, FromRow)]
+pub struct Key {
+    pub id: Uuid,
+    pub organization_id: Uuid,
+    /// The one index that it is bound to, if any.
+    pub index_id: Option<Uuid>,
+    pub name: String,
+    pub kind: String,
+    pub prefix: String,
+    pub scopes: Vec<String>,
+    pub allowed_origins: Vec<String>,
+    pub rate_limit_per_minute: i32,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+    pub last_used_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A key to be made.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    pub organization_id: Uuid,
+    pub index_id: Option<Uuid>,
+    pub name: &'a str,
+    pub kind: &'a str,
+    pub scopes: &'a [String],
+    pub allowed_origins: &'a [String],
+    pub rate_limit_per_minute: i32,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Stores a new key.
+pub async fn insert(pool: &PgPool, new: &NewKey<'_>, secret: &NewSecret) -> Result<Key, sqlx::Error> {
+    sqlx::query_as(
+        "insert into tidewell.keys (id, organization_id, index_id, name, kind, prefix, hash, scopes, allowed_origins,
+                                    rate_limit_per_minute, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         returning *",
+    )
+    .bind(Uuid::now_v7())
+    .bind(new.organization_id)
+    .bind(new.index_id)
+    .bind(new.name)
+    .bind(new.kind)
+    .bind(&secret.prefix)
+    .bind(secret.hash)
+    .bind(new.scopes)
+    .bind(new.allowed_origins)
+    .bind(new.rate_limit_per_minute)
+    .bind(new.expires_at)
+    .fetch_one(pool)
+    .await
+}
+
+/// The living key of that hash, and whether it has expired. A revoked key is not found.
+pub async fn authenticate(pool: &PgPool, hash: &[u8; 32]) -> Result<Option<(Key, bool)>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct Found {
+        #[sqlx(flatten)]
+        key: Key,
+        expired: bool,
+    }
+    let found: Option<Found> = sqlx::query_as(
+        "select *, coalesce(expires_at <= clock_timestamp(), false) as expired
+         from tidewell.keys where hash = $1 and revoked_at is null",
+    )
+    .bind(hash)
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.map(|found| (found.key, found.expired)))
+}
+
+/// Keys of an organization, newest first, the revoked ones too; only those older than `before`.
+pub async fn list(
+    pool: &PgPool,
+    organization_id: Uuid,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Key>, sqlx::Error> {
+    sqlx::query_as(
+        "select * from tidewell.keys
+         where organization_id = $1 and ($2::uuid is null or id < $2)
+         order by id desc limit $3",
+    )
+    .bind(organization_id)
+    .bind(before)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// Revokes a key, once and for ever; `None` where the organization has no such key.
+pub async fn revoke(pool: &PgPool, organization_id: Uuid, id: Uuid) -> Result<Option<Key>, sqlx::Error> {
+    sqlx::query_as(
+        "update tidewell.keys set revoked_at = coalesce(revoked_at, clock_timestamp())
+         where organization_id = $1 and id = $2
+         returning *",
+    )
+    .bind(organization_id)
+    .bind(id)
+    .fetch_optional(pool)
+    .await
+}
+
+/// Notes that keys have been used, all in one statement.
+pub async fn touch(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query("update tidewell.keys set last_used_at = clock_timestamp() where id = any($1)")
+        .bind(ids)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Whether a moment has yet to come, by the database's clock.
+pub async fn is_ahead(pool: &PgPool, moment: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select $1 > clock_timestamp()").bind(moment).fetch_one(pool).await
+}

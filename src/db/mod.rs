@@ -1,0 +1,74 @@
+//! Tidewell's own tables: one file an aggregate. Every judgement of time is the database's.
+
+pub mod accept;
+pub mod backlog;
+pub mod dead_letter;
+pub mod filter_delete;
+pub mod flight;
+pub mod idempotency;
+pub mod index;
+pub mod job;
+pub mod key;
+pub mod lane;
+pub mod organization;
+pub mod plan;
+pub mod prune;
+pub mod quota;
+pub mod rate;
+pub mod status;
+pub mod worker;
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// The migrations in `sql/`, embedded.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./sql");
+
+/// Opens a pool on the control database. Connections are made on first use.
+pub fn connect_lazily(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("tidewell")
+        // A client that is gone must not hold locks or versions open for longer than this.
+        .options([("idle_in_transaction_session_timeout", "60s"), ("lock_timeout", "30s")]);
+    Ok(PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(options))
+}
+
+/// What keeps the database from being used as it is; `None` where it is ready.
+pub async fn fault(pool: &PgPool) -> Option<String> {
+    let applied: Result<Vec<i64>, _> =
+        sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(pool).await;
+    match applied {
+        Ok(applied) => {
+            let missing = MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version)).count();
+            (missing > 0).then(|| format!("{missing} migrations are missing: run `tidewell migrate`"))
+        }
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
+            Some("the database has no tables yet: run `tidewell migrate`".to_owned())
+        }
+        Err(error) => Some(format!("the database does not answer: {error}")),
+    }
+}
+
+/// True where an error says that the database is away or overloaded rather than that the statement is wrong.
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        // Classes 08 (connection), 40 (rolled back, may be tried again), 53 (resources), 55 (lock timeout), 57 (shut down).
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| ["08", "40", "53", "55", "57"].contains(&&code[..2]))
+        }
+        _ => false,
+    }
+}
+
+/// The name of the constraint that a statement broke.
+pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error().and_then(|error| error.constraint())
+}

@@ -1,0 +1,94 @@
+//! Organizations: the tenants.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+/// An organization as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct Organization {
+    pub id: Uuid,
+    pub short_id: String,
+    pub slug: String,
+    pub name: String,
+    pub plan: String,
+    pub overage_enabled: bool,
+    pub wallet_minor: i64,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Makes an organization. Breaks `organizations_slug_key` where the slug is taken, `organizations_plan_fkey` where there is no
+/// such plan.
+pub async fn insert(pool: &PgPool, slug: &str, name: &str, plan: &str) -> Result<Organization, sqlx::Error> {
+    sqlx::query_as(
+        "insert into tidewell.organizations (id, short_id, slug, name, plan) values ($1, $2, $3, $4, $5) returning *",
+    )
+    .bind(Uuid::now_v7())
+    .bind(crate::domain::secret::new_short_id())
+    .bind(slug)
+    .bind(name)
+    .bind(plan)
+    .fetch_one(pool)
+    .await
+}
+
+/// An organization by its id or slug.
+pub async fn resolve(pool: &PgPool, name: &str) -> Result<Option<Organization>, sqlx::Error> {
+    sqlx::query_as("select * from tidewell.organizations where id = $1 or slug = $2")
+        .bind(Uuid::try_parse(name).ok())
+        .bind(name)
+        .fetch_optional(pool)
+        .await
+}
+
+/// Organizations, newest first; only those older than `before`.
+pub async fn list(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec<Organization>, sqlx::Error> {
+    sqlx::query_as(
+        "select * from tidewell.organizations where ($1::uuid is null or id < $1) order by id desc limit $2",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// What may be changed of an organization; `None` leaves it as it is.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    pub name: Option<&'a str>,
+    pub plan: Option<&'a str>,
+    pub overage_enabled: Option<bool>,
+}
+
+/// Changes an organization. Breaks `organizations_plan_fkey` where there is no such plan.
+pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes<'_>) -> Result<Organization, sqlx::Error> {
+    sqlx::query_as(
+        "update tidewell.organizations
+         set name = coalesce($2, name), plan = coalesce($3, plan), overage_enabled = coalesce($4, overage_enabled)
+         where id = $1
+         returning *",
+    )
+    .bind(id)
+    .bind(changes.name)
+    .bind(changes.plan)
+    .bind(changes.overage_enabled)
+    .fetch_one(pool)
+    .await
+}
+
+/// Adds to an organization's wallet, with its line in the ledger.
+pub async fn top_up(pool: &PgPool, id: Uuid, amount_minor: i64) -> Result<Organization, sqlx::Error> {
+    sqlx::query_as(
+        "with entry as (
+             insert into tidewell.wallet_entries (organization_id, amount_minor, reason) values ($1, $2, 'top_up')
+             returning organization_id
+         )
+         update tidewell.organizations set wallet_minor = wallet_minor + $2
+         from entry where organizations.id = entry.organization_id
+         returning organizations.*",
+    )
+    .bind(id)
+    .bind(amount_minor)
+    .fetch_one(pool)
+    .await
+}

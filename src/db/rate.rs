@@ -1,0 +1,64 @@
+//! Grants of a key's minute to replicas.
+
+use std::time::Duration;
+
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+/// Permits that a replica may spend.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Grant {
+    pub id: i64,
+    #[sqlx(try_from = "i32")]
+    pub permits: u32,
+    /// What is left of the minute for anybody.
+    #[sqlx(try_from = "i32")]
+    pub left: u32,
+    /// Seconds until the oldest grant leaves the minute.
+    pub free_after: f64,
+}
+
+/// Takes permits for a replica that may spend them for `lives`: an eighth of what the minute has left, at least one, none where
+/// it has none (a `Grant` of 0 permits, which writes nothing). `given_back` is a former grant and how many of it were spent.
+pub async fn grant(
+    pool: &PgPool,
+    key_id: Uuid,
+    limit: u32,
+    lives: Duration,
+    given_back: Option<(i64, u32)>,
+) -> Result<Grant, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    // One replica at a time reads the minute and takes of it.
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 1))").bind(key_id.to_string()).execute(&mut *tx).await?;
+    if let Some((id, spent)) = given_back {
+        sqlx::query("update tidewell.rate_grants set permits = $2 where id = $1")
+            .bind(id)
+            .bind(i64::from(spent))
+            .execute(&mut *tx)
+            .await?;
+    }
+    let grant = sqlx::query_as(
+        "with minute as (
+             select coalesce(sum(permits), 0)::int as taken, min(granted_at) filter (where permits > 0) as oldest
+             from tidewell.rate_grants
+             where key_id = $1 and granted_at > clock_timestamp() - make_interval(secs => 60 + $3)
+         ), taken as (
+             insert into tidewell.rate_grants (key_id, permits)
+             select $1, greatest(1, ($2 - taken) / 8) from minute where taken < $2
+             returning id, permits
+         )
+         select coalesce((select id from taken), 0) as id,
+                coalesce((select permits from taken), 0) as permits,
+                greatest(0, $2 - taken - coalesce((select permits from taken), 0)) as left,
+                coalesce(extract(epoch from oldest + make_interval(secs => 60 + $3) - clock_timestamp()), 60)::float8
+                    as free_after
+         from minute",
+    )
+    .bind(key_id)
+    .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+    .bind(lives.as_secs_f64())
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(grant)
+}

@@ -1,0 +1,39 @@
+//! Workers as they report themselves.
+
+use sqlx::PgPool;
+
+/// One report.
+#[derive(Debug)]
+pub struct Beat<'a> {
+    pub name: &'a str,
+    /// The Typesense that it writes to.
+    pub backend: &'a str,
+    /// `closed`, `open` or `half_open`.
+    pub breaker: &'a str,
+    pub breaker_reason: Option<&'a str>,
+    /// Imports that it sends side by side at present.
+    pub concurrency: i32,
+}
+
+/// Says that a worker lives.
+pub async fn beat(pool: &PgPool, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into tidewell.workers (name, backend, breaker, breaker_reason, concurrency) values ($1, $2, $3, $4, $5)
+         on conflict (name) do update
+         set breaker = excluded.breaker, breaker_reason = excluded.breaker_reason, concurrency = excluded.concurrency,
+             last_seen_at = now()",
+    )
+    .bind(beat.name)
+    .bind(beat.backend)
+    .bind(beat.breaker)
+    .bind(beat.breaker_reason)
+    .bind(beat.concurrency)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Takes a worker that stops off the list.
+pub async fn leave(pool: &PgPool, name: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.workers where name = $1").bind(name).execute(pool).await.map(drop)
+}

@@ -1,0 +1,227 @@
+//! Documents as they arrive: what is judged at the door, before anything is stored.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// The field that names the organization in every stored document; set by Tidewell alone.
+pub const TENANT_FIELD: &str = "tenantId";
+/// The stored, unindexed field that carries a document's version, so that a stale landing can be seen.
+pub const VERSION_FIELD: &str = "_tidewell_version";
+
+/// Documents one request may carry.
+pub const MAX_DOCUMENTS: usize = 1000;
+/// Bytes of one document's JSON.
+pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
+/// Bytes of a document's id: more would not fit the URL of a single delete.
+pub const MAX_ID_BYTES: usize = 512;
+/// Levels of arrays and objects: far beyond this a JSON library that recurses would run out of stack.
+const MAX_DEPTH: usize = 64;
+
+/// A document that may be accepted: syntactically a JSON object with an id, within the limits, free of reserved names.
+/// Whether it fits the index's schema is Typesense's verdict, later.
+#[derive(Debug, PartialEq)]
+pub struct Document<'a> {
+    pub id: Cow<'a, str>,
+    /// The JSON text as sent, an object.
+    pub json: &'a str,
+}
+
+/// Why one document of a request was refused while the others were accepted.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Rejection {
+    /// Where it stood in the request, from 0.
+    pub position: usize,
+    /// Its id, where one could be read.
+    pub id: Option<String>,
+    /// Stable, snake_case.
+    pub code: String,
+    pub message: String,
+}
+
+impl<'a> Document<'a> {
+    /// Judges one JSON text.
+    pub fn parse(json: &'a str, position: usize) -> Result<Self, Rejection> {
+        let reject = |id: Option<&str>, code: &str, message: String| {
+            let id = id.map(|id| id.chars().take(MAX_ID_BYTES).collect());
+            Rejection { position, id, code: code.to_owned(), message }
+        };
+        if json.len() > MAX_DOCUMENT_BYTES {
+            let message = format!("the document has {} bytes; at most {MAX_DOCUMENT_BYTES} are taken", json.len());
+            return Err(reject(None, "document_too_large", message));
+        }
+        if depth(json) > MAX_DEPTH {
+            let message = format!("arrays and objects are nested more than {MAX_DEPTH} deep");
+            return Err(reject(None, "document_too_deep", message));
+        }
+        let head: Head<'a> = serde_json::from_str(json).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => reject(None, "invalid_document", error.to_string()),
+            _ => reject(None, "invalid_json", error.to_string()),
+        })?;
+        if let Some(name) = head.reserved {
+            let id = head.id.as_ref().and_then(Id::text);
+            return Err(reject(id, "reserved_field", format!("the field {name} is set by Tidewell: leave it out")));
+        }
+        match head.id {
+            Some(Id::Text(id)) => match id_fault(&id) {
+                None => Ok(Self { id, json }),
+                Some(fault) => Err(reject(Some(&id), "invalid_id", fault)),
+            },
+            Some(Id::Other) => Err(reject(None, "invalid_id", "id must be a string".to_owned())),
+            None => Err(reject(None, "missing_id", "every document needs an id, a string".to_owned())),
+        }
+    }
+}
+
+/// What is wrong with a document's id, if anything.
+pub fn id_fault(id: &str) -> Option<String> {
+    if id.is_empty() {
+        Some("id must not be empty".to_owned())
+    } else if id.len() > MAX_ID_BYTES {
+        Some(format!("id has {} bytes; at most {MAX_ID_BYTES} are taken", id.len()))
+    } else if id.chars().any(char::is_control) {
+        Some("id must not hold control characters".to_owned())
+    } else {
+        None
+    }
+}
+
+/// The deepest nesting of a JSON text: a scan that no input can make recurse.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in json.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+        } else {
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+    deepest
+}
+
+/// What the door needs of a document, read without building the rest.
+struct Head<'a> {
+    id: Option<Id<'a>>,
+    reserved: Option<&'static str>,
+}
+
+enum Id<'a> {
+    Text(Cow<'a, str>),
+    Other,
+}
+
+impl Id<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(id) => Some(id),
+            Self::Other => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Head<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeadVisitor;
+        impl<'de> Visitor<'de> for HeadVisitor {
+            type Value = Head<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Head<'de>, A::Error> {
+                let mut head = Head { id: None, reserved: None };
+                while let Some(Name(name)) = map.next_key()? {
+                    match &*name {
+                        "id" => {
+                            let raw: &'de RawValue = map.next_value()?;
+                            let id = match raw.get().starts_with('"') {
+                                true => Id::Text(serde_json::from_str::<Name>(raw.get()).map_err(A::Error::custom)?.0),
+                                false => Id::Other,
+                            };
+                            if head.id.replace(id).is_some() {
+                                return Err(A::Error::custom("id stands twice"));
+                            }
+                            continue;
+                        }
+                        TENANT_FIELD => head.reserved = Some(TENANT_FIELD),
+                        VERSION_FIELD => head.reserved = Some(VERSION_FIELD),
+                        _ => {}
+                    }
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Ok(head)
+            }
+        }
+        deserializer.deserialize_map(HeadVisitor)
+    }
+}
+
+/// A string, borrowed unless it holds escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(json: &str) -> String {
+        Document::parse(json, 0).expect_err(json).code
+    }
+
+    #[test]
+    fn a_document_is_an_object_with_a_string_id() {
+        assert_eq!(Document::parse(r#"{"id":"a","n":[1,{"x":null}]}"#, 0).unwrap().id, "a");
+        assert_eq!(Document::parse(r#"{"n":1,"id":"\u00fc\/"}"#, 0).unwrap().id, "ü/");
+        assert_eq!(code("[1]"), "invalid_document");
+        assert_eq!(code("null"), "invalid_document");
+        assert_eq!(code(r#"{"n":1}"#), "missing_id");
+        assert_eq!(code(r#"{"id":7}"#), "invalid_id");
+        assert_eq!(code(r#"{"id":""}"#), "invalid_id");
+        assert_eq!(code(r#"{"id":"a\nb"}"#), "invalid_id");
+        assert_eq!(code(&format!(r#"{{"id":"{}"}}"#, "x".repeat(513))), "invalid_id");
+        assert_eq!(code(r#"{"id":"a","id":"b"}"#), "invalid_document");
+    }
+
+    #[test]
+    fn broken_json_is_refused() {
+        for bad in ["", "{", r#"{"id":"a"} x"#, r#"{"id":"a",}"#, r#"{"id":"\ud800"}"#, "{\"id\":\"a\",\"b\":\"\u{1}\"}"] {
+            assert_eq!(code(bad), "invalid_json", "{bad}");
+        }
+    }
+
+    #[test]
+    fn reserved_names_are_refused_however_they_are_written() {
+        assert_eq!(code(r#"{"id":"a","tenantId":"x"}"#), "reserved_field");
+        assert_eq!(code(r#"{"tenant\u0049d":"x","id":"a"}"#), "reserved_field");
+        assert_eq!(code(r#"{"id":"a","_tidewell_version":1}"#), "reserved_field");
+        assert!(Document::parse(r#"{"id":"a","nested":{"tenantId":"x"}}"#, 0).is_ok());
+    }
+
+    #[test]
+    fn size_and_depth_are_bounded() {
+        assert_eq!(code(&format!(r#"{{"id":"a","x":"{}"}}"#, "y".repeat(MAX_DOCUMENT_BYTES))), "document_too_large");
+        let nested = |levels: usize| format!(r#"{{"id":"a","x":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        assert!(Document::parse(&nested(MAX_DEPTH - 1), 0).is_ok());
+        assert_eq!(code(&nested(MAX_DEPTH)), "document_too_deep");
+        assert_eq!(code(&nested(400_000)), "document_too_deep");
+        assert!(Document::parse(&format!(r#"{{"id":"a","x":"{}"}}"#, "[".repeat(100)), 0).is_ok());
+    }
+}

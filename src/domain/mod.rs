@@ -1,0 +1,10 @@
+//! What the product's words mean: pure values and rules, no I/O. Everything else builds on this room.
+
+pub mod backoff;
+pub mod document;
+pub mod fields;
+pub mod filter;
+pub mod lane;
+pub mod secret;
+pub mod signature;
+pub mod slug;

@@ -1,0 +1,330 @@
+//! Writes: judged, made durable, answered 202. Nothing here speaks to Typesense.
+
+use std::collections::HashMap;
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Path, Query},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Error, Fault, State,
+    body::{self, WriteBody},
+    caller::Caller,
+    error::Problem,
+    request_id::RequestId,
+};
+use crate::{
+    db::{idempotency::Scope, quota::Month},
+    domain::{
+        document::{Document, MAX_DOCUMENTS, Rejection, id_fault},
+        filter,
+    },
+    ingest::{self, Accepted, Idempotency, Refusal, Write, Writes},
+};
+
+const WRITE_SCOPES: [&str; 2] = ["ingest", "connector_write"];
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// Everything about a write request but its body.
+pub(super) struct WriteRequest {
+    state: State,
+    caller: Caller,
+    parts: Parts,
+    path: HashMap<String, String>,
+    request_id: RequestId,
+}
+
+impl FromRequestParts<State> for WriteRequest {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.require(&WRITE_SCOPES)?;
+        let path = Path::from_request_parts(parts, state).await.map_err(|error| Error::invalid(error.body_text()))?;
+        let request_id = RequestId::from_request_parts(parts, state).await.unwrap_or_else(|never| match never {});
+        Ok(Self { state: state.clone(), caller, parts: parts.clone(), path: path.0, request_id })
+    }
+}
+
+/// Accept one document
+///
+/// The document is stored durably and projected into the index afterwards; a later write of the same id replaces it.
+#[utoipa::path(put, path = "/v1/indexes/{index}/documents", tag = "writes",
+    params(("index" = String, Path, description = "The index's id or slug"), IdempotencyHeader),
+    request_body(content = Object, description = "A JSON object with a string `id`"),
+    responses(Written))]
+pub(super) async fn upsert(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
+    let json = text(&body)?;
+    let document = Document::parse(json, 0).map_err(|rejection| refuse_all(vec![rejection]))?;
+    request.write(&body, Writes::Upserts(vec![document]), vec![]).await
+}
+
+/// Accept up to 1,000 documents
+///
+/// As `{"documents": […]}` (`application/json`) or one document a line (`application/x-ndjson`). Faulty documents are rejected
+/// one by one, the rest accepted.
+#[utoipa::path(post, path = "/v1/indexes/{index}/documents:batch", tag = "writes",
+    params(("index" = String, Path, description = "The index's id or slug"), IdempotencyHeader),
+    request_body(content((Batch = "application/json"), (String = "application/x-ndjson"))),
+    responses(Written))]
+pub(super) async fn batch(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
+    let json = text(&body)?;
+    let texts: Vec<&str> = match is_ndjson(&request.parts.headers) {
+        true => json.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
+        false => body::parse::<Documents>(json.as_bytes())?.documents.into_iter().map(RawValue::get).collect(),
+    };
+    let (documents, rejected) = judge(texts.len(), texts.iter().enumerate().map(|(n, json)| Document::parse(json, n)))?;
+    request.write(&body, Writes::Upserts(documents), rejected).await
+}
+
+/// Accept the deletion of up to 1,000 documents
+#[utoipa::path(post, path = "/v1/indexes/{index}/documents:batchDelete", tag = "writes",
+    params(("index" = String, Path, description = "The index's id or slug"), IdempotencyHeader),
+    request_body = Ids, responses(Written))]
+pub(super) async fn batch_delete(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
+    let Ids { ids } = body::parse(text(&body)?.as_bytes())?;
+    let judged = ids.iter().enumerate().map(|(position, id)| match id_fault(id) {
+        None => Ok(id.as_str()),
+        Some(message) => {
+            Err(Rejection { position, id: Some(id.clone()), code: "invalid_id".to_owned(), message })
+        }
+    });
+    let (accepted, rejected) = judge(ids.len(), judged)?;
+    request.write(&body, Writes::Deletes(accepted), rejected).await
+}
+
+/// Accept the deletion of one document
+#[utoipa::path(delete, path = "/v1/indexes/{index}/documents/{id}", tag = "writes",
+    params(("index" = String, Path, description = "The index's id or slug"),
+           ("id" = String, Path, description = "The document's id"), IdempotencyHeader),
+    responses(Written))]
+pub(super) async fn delete(request: WriteRequest) -> Result<Response, Error> {
+    let id = request.path.get("id").cloned().unwrap_or_default();
+    if let Some(fault) = id_fault(&id) {
+        return Err(Error::validation(vec![Fault::new("id", fault)]));
+    }
+    request.write(&[], Writes::Deletes(vec![&id]), vec![]).await
+}
+
+/// Accept the deletion of every document that matches a filter
+///
+/// What matches in the state made by exactly the writes ordered before this one is deleted; later writes survive.
+#[utoipa::path(delete, path = "/v1/indexes/{index}/documents", tag = "writes",
+    params(("index" = String, Path, description = "The index's id or slug"), FilterQuery, IdempotencyHeader),
+    responses(Written))]
+pub(super) async fn delete_by_filter(
+    query: Result<Query<FilterQuery>, axum::extract::rejection::QueryRejection>,
+    request: WriteRequest,
+) -> Result<Response, Error> {
+    let Query(FilterQuery { filter_by }) = query.map_err(|error| Error::invalid(error.body_text()))?;
+    filter::check(&filter_by).map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
+    request.write(&[], Writes::DeleteByFilter(&filter_by), vec![]).await
+}
+
+impl WriteRequest {
+    async fn write(self, body: &[u8], writes: Writes<'_>, rejected: Vec<Rejection>) -> Result<Response, Error> {
+        let index = self.path.get("index").map_or("", String::as_str);
+        let index = self.state.index(&self.caller, index).await?;
+        let Parts { method, uri, headers, .. } = &self.parts;
+        let key = idempotency_key(headers)?;
+        let body_hash = key.map(|_| body_hash(uri, body)).unwrap_or_default();
+        let idempotency = key.map(|key| Idempotency {
+            scope: Scope { organization_id: index.organization_id, method: method.as_str(), path: uri.path(), key },
+            body_hash: &body_hash,
+        });
+        let write = Write {
+            index: &index,
+            request_id: &self.request_id.0,
+            writes,
+            rejected,
+            idempotency,
+            backlog_limit: self.state.limits.backlog,
+        };
+        let (accepted, month) = ingest::accept(&self.state.pool, write).await?;
+        Ok(answer(accepted, month))
+    }
+}
+
+fn answer(accepted: Accepted, month: Option<Month>) -> Response {
+    let location = format!("/v1/jobs/{}", accepted.job_id);
+    let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted)).into_response();
+    if let Some(Month { used, limit: Some(limit), .. }) = month
+        && used.saturating_mul(5) >= limit.saturating_mul(4)
+        && let Ok(value) = HeaderValue::from_str(&format!("{used} of {limit} units of this month are used"))
+    {
+        response.headers_mut().insert("x-quota-warning", value);
+    }
+    response
+}
+
+/// Parts what was judged into the accepted and the rejected; a request without a single good document is refused whole.
+fn judge<T>(
+    count: usize,
+    judged: impl Iterator<Item = Result<T, Rejection>>,
+) -> Result<(Vec<T>, Vec<Rejection>), Error> {
+    if count == 0 {
+        return Err(Error::validation(vec![Fault::new("body", "there is nothing in it to write")]));
+    }
+    if count > MAX_DOCUMENTS {
+        return Err(Error::TooLarge {
+            code: "batch_too_large",
+            detail: format!("{count} documents in one request; at most {MAX_DOCUMENTS} are taken: send them in parts"),
+        });
+    }
+    let mut accepted = Vec::with_capacity(count);
+    let mut rejected = Vec::new();
+    for outcome in judged {
+        match outcome {
+            Ok(good) => accepted.push(good),
+            Err(rejection) => rejected.push(rejection),
+        }
+    }
+    if accepted.is_empty() { Err(refuse_all(rejected)) } else { Ok((accepted, rejected)) }
+}
+
+fn refuse_all(rejected: Vec<Rejection>) -> Error {
+    if let [Rejection { code, message, .. }] = &rejected[..] {
+        match code.as_str() {
+            "invalid_json" => return Error::invalid(format!("the document is not JSON: {message}")),
+            "document_too_large" => return Error::TooLarge { code: "payload_too_large", detail: message.clone() },
+            _ => {}
+        }
+    }
+    let fault = |rejection: Rejection| Fault {
+        field: format!("documents[{}]", rejection.position),
+        code: Some(rejection.code),
+        message: rejection.message,
+    };
+    Error::Unprocessable {
+        code: "validation_failed",
+        detail: "no document of the request can be taken".to_owned(),
+        faults: rejected.into_iter().map(fault).collect(),
+    }
+}
+
+/// What a repeated request must have in common with the first: the body and, where a filter stands there, the query.
+fn body_hash(uri: &Uri, body: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(uri.query().unwrap_or_default()).chain_update([0]).chain_update(body).finalize().into()
+}
+
+fn text(body: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(body).map_err(|error| Error::invalid(format!("the body is not UTF-8: {error}")))
+}
+
+fn is_ndjson(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"].contains(&essence)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) => Ok(Some(key)),
+        _ => Err(Error::invalid(format!("Idempotency-Key: 1 to {MAX_IDEMPOTENCY_KEY} visible characters"))),
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BacklogFull => Self::Unavailable {
+                detail: "the index has too many writes waiting: try again later".to_owned(),
+                retry_after: 10,
+            },
+            Refusal::InProgress => Self::Conflict {
+                code: "idempotency_in_progress",
+                detail: "a request with this Idempotency-Key is being answered: try again".to_owned(),
+            },
+            Refusal::Mismatch => Self::Unprocessable {
+                code: "idempotency_mismatch",
+                detail: "this Idempotency-Key came with another body before: use a new key for a new request".to_owned(),
+                faults: vec![],
+            },
+            Refusal::Quota(month) => Self::QuotaExceeded(month),
+            Refusal::Database(error) => error.into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Documents<'a> {
+    #[serde(borrow)]
+    documents: Vec<&'a RawValue>,
+}
+
+/// Documents to write.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read without building its values")]
+struct Batch {
+    #[schema(max_items = 1000)]
+    documents: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Ids of documents to delete.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ids {
+    #[schema(max_items = 1000)]
+    ids: Vec<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct FilterQuery {
+    /// In Typesense's syntax.
+    filter_by: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header")]
+pub(super) struct IdempotencyHeader {
+    /// Kept for 24 hours: the same key and body give the same answer without a second write.
+    #[param(rename = "Idempotency-Key", max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes the answers")]
+pub(super) enum Written {
+    /// Durably accepted; `Location` is the job to ask for.
+    #[response(status = 202)]
+    Accepted(Accepted),
+    /// `invalid_request`, `invalid_filter`
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(Problem),
+    /// `unauthorized`, `token_expired`
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Problem),
+    /// `forbidden`, `origin_not_allowed`, `key_does_not_match_index`
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// `index_not_found`
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// `idempotency_in_progress`, or a slug that several organizations use
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// `payload_too_large`, `batch_too_large`
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// `validation_failed`, `idempotency_mismatch`
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unprocessable(Problem),
+    /// `rate_limit_exceeded`, `quota_exceeded`
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(Problem),
+    /// `unavailable`: the database, or too long a backlog
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}

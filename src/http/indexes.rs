@@ -1,0 +1,166 @@
+//! Indexes: a tenant's schemas.
+
+use axum::{
+    Json as Answer,
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    Error, State,
+    body::Json,
+    caller::{Caller, Operator},
+    organizations,
+    page::{Page, PageQuery},
+    params::{Path, Query},
+    responses::{Conflict, Invalid, NotFound, Refused, TooLarge, Unprocessable},
+    validate::Faults,
+};
+use crate::{
+    db::{
+        self,
+        index::{Index, NewIndex},
+    },
+    domain::fields,
+};
+
+/// List an organization's indexes
+#[utoipa::path(get, path = "/v1/organizations/{org}/indexes", tag = "indexes", security(("operator" = [])),
+    params(("org" = String, Path, description = "The organization's id or slug"), PageQuery),
+    responses((status = 200, body = Page<IndexView>), Invalid, Refused, NotFound))]
+pub(super) async fn list(
+    _: Operator,
+    Path(org): Path<String>,
+    Query(page): Query<PageQuery>,
+    Shared(state): Shared<State>,
+) -> Result<Answer<Page<IndexView>>, Error> {
+    let organization = organizations::find(&state, &org).await?;
+    let rows = db::index::list(&state.pool, organization.id, page.before()?, page.limit()? + 1).await?;
+    Ok(Answer(page.page(rows, |row| row.id, |row| IndexView::from(&row))?))
+}
+
+/// Make an index
+///
+/// Its collection in Typesense is made with the first write.
+#[utoipa::path(post, path = "/v1/organizations/{org}/indexes", tag = "indexes", security(("operator" = [])),
+    params(("org" = String, Path, description = "The organization's id or slug")),
+    request_body = IndexBody,
+    responses((status = 201, body = IndexView), Invalid, Refused, NotFound, Conflict, TooLarge, Unprocessable))]
+pub(super) async fn create(
+    _: Operator,
+    Path(org): Path<String>,
+    Shared(state): Shared<State>,
+    Json(body): Json<IndexBody>,
+) -> Result<Response, Error> {
+    let organization = organizations::find(&state, &org).await?;
+    body.check()?;
+    let new = NewIndex {
+        slug: &body.slug,
+        fields: &body.fields,
+        default_sorting_field: body.default_sorting_field.as_deref(),
+        max_attempts: body.max_attempts,
+    };
+    let made = db::index::insert(&state.pool, organization.id, &new).await.map_err(|error| {
+        match db::broken_constraint(&error) {
+            Some("indexes_organization_id_slug_key") => Error::conflict("the organization has an index of this slug"),
+            _ => error.into(),
+        }
+    })?;
+    let location = format!("/v1/indexes/{}", made.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(IndexView::from(&made))).into_response())
+}
+
+/// Show an index
+///
+/// For the operator, and for any key of the organization that may use the index.
+#[utoipa::path(get, path = "/v1/indexes/{index}", tag = "indexes",
+    params(("index" = String, Path, description = "The index's id or slug")),
+    responses((status = 200, body = IndexView), Refused, NotFound, Conflict))]
+pub(super) async fn show(
+    caller: Caller,
+    Path(index): Path<String>,
+    Shared(state): Shared<State>,
+) -> Result<Answer<IndexView>, Error> {
+    let index = state.index(&caller, &index).await?;
+    Ok(Answer(IndexView::from(&*index)))
+}
+
+/// An index.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Index)]
+pub(super) struct IndexView {
+    id: Uuid,
+    organization_id: Uuid,
+    slug: String,
+    /// In Typesense's own words.
+    #[schema(value_type = Vec<Object>)]
+    fields: Vec<Value>,
+    default_sorting_field: Option<String>,
+    /// The alias in Typesense that searches go through.
+    alias: String,
+    /// The collection behind the alias; null until the first write.
+    collection: Option<String>,
+    /// How often a document is tried before it becomes a dead letter.
+    max_attempts: i32,
+    created_at: DateTime<Utc>,
+}
+
+impl From<&Index> for IndexView {
+    fn from(index: &Index) -> Self {
+        Self {
+            id: index.id,
+            organization_id: index.organization_id,
+            slug: index.slug.clone(),
+            fields: index.fields.0.clone(),
+            default_sorting_field: index.default_sorting_field.clone(),
+            alias: index.alias.clone(),
+            collection: index.collection.clone(),
+            max_attempts: index.max_attempts,
+            created_at: index.created_at,
+        }
+    }
+}
+
+/// An index to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = NewIndex)]
+pub(super) struct IndexBody {
+    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,47}$")]
+    slug: String,
+    /// Typesense fields. `id` and what Tidewell sets itself are always there and not to be declared.
+    #[schema(value_type = Vec<Object>, min_items = 1, max_items = 250)]
+    fields: Vec<Value>,
+    /// A field of numbers that every document has.
+    default_sorting_field: Option<String>,
+    /// How often a document is tried before it becomes a dead letter.
+    #[schema(minimum = 1, maximum = 100, default = 8)]
+    max_attempts: Option<i32>,
+    /// Not offered yet: only null is taken.
+    #[serde(default)]
+    embedding: Value,
+}
+
+impl IndexBody {
+    fn check(&self) -> Result<(), Error> {
+        let mut faults = Faults::default();
+        faults.slug(&self.slug);
+        for fault in fields::faults(&self.fields, self.default_sorting_field.as_deref()) {
+            faults.add(&fault.place, fault.message);
+        }
+        if self.max_attempts.is_some_and(|attempts| !(1..=100).contains(&attempts)) {
+            faults.add("maxAttempts", "must be 1 to 100");
+        }
+        if !self.embedding.is_null() {
+            faults.add("embedding", "is not offered yet: leave it out, and send vectors in a field with num_dim");
+        }
+        faults.check()
+    }
+}

@@ -1,0 +1,91 @@
+//! The HTTP front end. It never writes to Typesense, and never calls it in the path of a write.
+
+mod body;
+mod caller;
+mod dead_letters;
+mod documents;
+mod error;
+mod health;
+mod indexes;
+mod jobs;
+mod keys;
+mod observe;
+mod organizations;
+mod page;
+mod request_id;
+mod search;
+mod state;
+
+use axum::{
+    Router,
+    http::{HeaderName, Method},
+    middleware,
+    routing::get,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{Any, CorsLayer},
+    decompression::RequestDecompressionLayer,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use error::{Error, Fault, Problem};
+pub use state::{Limits, State};
+
+/// The whole front end.
+pub fn router(state: State) -> Router {
+    let (routes, openapi) = OpenApiRouter::with_openapi(openapi::base())
+        .merge(v1())
+        .route_layer(middleware::from_fn_with_state(state.clone(), caller::authenticate))
+        .merge(health::routes())
+        .split_for_parts();
+    let openapi = openapi::json(&openapi);
+    routes
+        .route("/openapi.json", get(move || async move { openapi.clone() }))
+        .fallback(|| async { Error::not_found("route: /openapi.json lists them") })
+        .method_not_allowed_fallback(openapi::method_not_allowed)
+        .layer(RequestDecompressionLayer::new())
+        .layer(cors())
+        .layer(CatchPanicLayer::custom(request_id::panicked))
+        .layer(middleware::from_fn(observe::observe))
+        .layer(middleware::from_fn(request_id::carry))
+        .with_state(state)
+}
+
+mod openapi;
+
+fn v1() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(documents::upsert, documents::delete_by_filter))
+        .routes(routes!(documents::batch))
+        .routes(routes!(documents::batch_delete))
+        .routes(routes!(documents::delete))
+        .routes(routes!(search::search))
+        .routes(routes!(search::multi_search))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::groups))
+        .routes(routes!(dead_letters::retry))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(dead_letters::show, dead_letters::mend))
+        .routes(routes!(organizations::list, organizations::create))
+        .routes(routes!(organizations::show, organizations::update))
+        .routes(routes!(organizations::usage))
+        .routes(routes!(organizations::top_up))
+        .routes(routes!(organizations::plans))
+        .routes(routes!(indexes::list, indexes::create))
+        .routes(routes!(indexes::show))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+}
+
+/// Browsers may call with a search key from anywhere; which origins a key allows is judged with the key.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_headers(Any)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .expose_headers(["x-request-id", "retry-after", "location", "ratelimit-limit", "ratelimit-remaining",
+                         "ratelimit-reset", "x-quota-warning"].map(HeaderName::from_static))
+}

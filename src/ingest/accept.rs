@@ -1,0 +1,200 @@
+//! The accepting transaction: quota, rows and wake-ups, all or nothing. Nothing is answered 202 before it has committed.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+use tidewell_jobs::{ProjectLane, ResolveFilterDelete};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    db::{
+        self,
+        accept::Rows,
+        idempotency::Scope,
+        index::Index,
+        lane::Operation,
+        quota::{Consumed, Month},
+    },
+    domain::{
+        document::{Document, Rejection},
+        lane::{LANES, lane_of},
+    },
+};
+
+/// Rows and bytes of one insert: what is encoded at one time is bounded, whatever the request's size.
+const CHUNK_ROWS: usize = 1000;
+const CHUNK_BYTES: usize = 2 << 20;
+
+/// A request to write, judged and ready to be made durable.
+#[derive(Debug)]
+pub struct Write<'a> {
+    pub index: &'a Index,
+    pub request_id: &'a str,
+    pub writes: Writes<'a>,
+    /// Documents of the request that are refused, while the others are taken.
+    pub rejected: Vec<Rejection>,
+    pub idempotency: Option<Idempotency<'a>>,
+    /// Rows that may wait in the index's outbox.
+    pub backlog_limit: i64,
+}
+
+/// What is to be written; never empty.
+#[derive(Debug)]
+pub enum Writes<'a> {
+    Upserts(Vec<Document<'a>>),
+    /// Ids.
+    Deletes(Vec<&'a str>),
+    /// A filter in Typesense's syntax.
+    DeleteByFilter(&'a str),
+}
+
+/// The key that makes a request safe to repeat.
+#[derive(Clone, Copy, Debug)]
+pub struct Idempotency<'a> {
+    pub scope: Scope<'a>,
+    /// SHA-256 of the body.
+    pub body_hash: &'a [u8; 32],
+}
+
+/// The body of a 202.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    pub job_id: Uuid,
+    /// Always `queued`.
+    pub status: String,
+    /// The index's slug.
+    pub index: String,
+    pub accepted: usize,
+    pub rejected: Vec<Rejection>,
+    pub enqueued_at: DateTime<Utc>,
+}
+
+/// Why nothing was written.
+#[derive(Debug)]
+pub enum Refusal {
+    BacklogFull,
+    /// Another request with this idempotency key is being answered.
+    InProgress,
+    /// The idempotency key came with another body before.
+    Mismatch,
+    Quota(Month),
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Makes a write durable and wakes who projects it. The month is `None` for the answer to a repeated request, which costs
+/// nothing.
+pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option<Month>), Refusal> {
+    let mut tx = pool.begin().await?;
+    if let Some(idempotency) = write.idempotency
+        && let Some(answer) = repeated(&mut tx, idempotency).await?
+    {
+        return Ok((answer, None));
+    }
+    if db::backlog::of(&mut tx, write.index.id).await? >= write.backlog_limit {
+        return Err(Refusal::BacklogFull);
+    }
+    let job_id = Uuid::now_v7();
+    let count = match &write.writes {
+        Writes::Upserts(documents) => documents.len(),
+        Writes::Deletes(ids) => ids.len(),
+        Writes::DeleteByFilter(_) => 1,
+    };
+    let total = i32::try_from(count).unwrap_or(i32::MAX);
+    db::accept::join_order(&mut tx, write.index.id, matches!(write.writes, Writes::DeleteByFilter(_))).await?;
+    let lanes = insert(&mut tx, &write, job_id).await?;
+    let enqueued_at =
+        db::job::insert(&mut tx, job_id, write.index.organization_id, write.index.id, write.request_id, total).await?;
+    let answer = Accepted {
+        job_id,
+        status: "queued".to_owned(),
+        index: write.index.slug.clone(),
+        accepted: count,
+        rejected: write.rejected,
+        enqueued_at,
+    };
+    if let Some(idempotency) = write.idempotency {
+        let response = serde_json::to_value(&answer).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        db::idempotency::keep(&mut tx, idempotency.scope, idempotency.body_hash, &response).await?;
+    }
+    tidewell_jobs::enqueue(&mut tx, &lanes).await?;
+    if !lanes.is_empty() {
+        db::backlog::add(&mut tx, write.index.id, i64::from(total)).await?;
+    }
+    match db::quota::consume(&mut tx, write.index.organization_id, i64::from(total), job_id).await? {
+        Consumed::Yes(month) => {
+            tx.commit().await?;
+            tracing::info!(%job_id, index_id = %write.index.id, accepted = count, "accepted");
+            Ok((answer, Some(month)))
+        }
+        Consumed::QuotaExceeded(month) => Err(Refusal::Quota(month)),
+    }
+}
+
+/// The answer that a request with this key had before.
+async fn repeated(conn: &mut PgConnection, idempotency: Idempotency<'_>) -> Result<Option<Accepted>, Refusal> {
+    if !db::idempotency::try_lock(conn, idempotency.scope).await? {
+        return Err(Refusal::InProgress);
+    }
+    match db::idempotency::find(conn, idempotency.scope).await? {
+        None => Ok(None),
+        Some((hash, _)) if hash != idempotency.body_hash => Err(Refusal::Mismatch),
+        Some((_, response)) => serde_json::from_value(response)
+            .map(Some)
+            .map_err(|error| sqlx::Error::Decode(error.into()).into()),
+    }
+}
+
+/// Inserts the rows and gives the lanes that they came into.
+async fn insert(conn: &mut PgConnection, write: &Write<'_>, job_id: Uuid) -> Result<Vec<ProjectLane>, sqlx::Error> {
+    let index_id = write.index.id;
+    let mut touched = [false; LANES as usize];
+    match &write.writes {
+        Writes::DeleteByFilter(filter) => {
+            let version = db::filter_delete::insert(conn, index_id, job_id, filter).await?;
+            tidewell_jobs::enqueue(conn, &[ResolveFilterDelete { index_id, version }]).await?;
+        }
+        Writes::Upserts(documents) => {
+            let rows = documents.iter().map(|document| (&*document.id, Some(document.json)));
+            insert_chunks(conn, index_id, job_id, Operation::Upsert, rows, &mut touched).await?;
+        }
+        Writes::Deletes(ids) => {
+            let rows = ids.iter().map(|id| (*id, None));
+            insert_chunks(conn, index_id, job_id, Operation::Delete, rows, &mut touched).await?;
+        }
+    }
+    Ok((0..LANES).filter(|lane| touched[*lane as usize]).map(|lane| ProjectLane { index_id, lane }).collect())
+}
+
+async fn insert_chunks<'a>(
+    conn: &mut PgConnection,
+    index_id: Uuid,
+    job_id: Uuid,
+    operation: Operation,
+    rows: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    touched: &mut [bool; LANES as usize],
+) -> Result<(), sqlx::Error> {
+    let mut chunk = Rows::default();
+    let mut bytes = 0;
+    for (id, body) in rows {
+        let lane = lane_of(id);
+        touched[lane as usize] = true;
+        let size = body.map_or(0, str::len);
+        if chunk.lanes.len() == CHUNK_ROWS || (bytes + size > CHUNK_BYTES && bytes > 0) {
+            db::accept::insert_rows(conn, index_id, job_id, operation, &chunk).await?;
+            (chunk, bytes) = (Rows::default(), 0);
+        }
+        chunk.lanes.push(lane);
+        chunk.document_ids.push(id);
+        chunk.bodies.push(body);
+        bytes += size;
+    }
+    db::accept::insert_rows(conn, index_id, job_id, operation, &chunk).await
+}

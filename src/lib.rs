@@ -1,0 +1,12 @@
+//! Tidewell: document writes and table syncs, durably through Postgres, into Typesense.
+//!
+//! `ARCHITECTURE.md` is the map of these rooms.
+
+pub mod config;
+pub mod db;
+pub mod dev;
+pub mod domain;
+pub mod http;
+pub mod ingest;
+pub mod typesense;
+pub mod worker;

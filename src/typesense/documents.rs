@@ -1,0 +1,222 @@
+//! Documents: import with a result for each line, delete, read back.
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use reqwest::{Method, RequestBuilder};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_util::{
+    codec::{FramedRead, LinesCodec},
+    io::StreamReader,
+};
+
+use super::{Client, Error, segment, send, send_json};
+
+/// What became of one line of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineResult {
+    Imported,
+    Refused { code: u16, message: String },
+    /// The answer had no readable line for it.
+    Unanswered,
+}
+
+/// An import's answer: exactly one result for each line sent.
+pub type Imported = Vec<LineResult>;
+
+/// Ids that one delete or one search names at most, and bytes of them, so that a URL stays far below the node's limit.
+const IDS_A_CALL: usize = 250;
+const ID_BYTES_A_CALL: usize = 64 << 10;
+
+/// True for ids that a filter's list can't name: between backticks a backtick or a backslash is read otherwise, and blanks at the
+/// edges are trimmed. They go by path, one by one.
+fn goes_by_path(id: &str) -> bool {
+    id.contains(['`', '\\']) || id.trim() != id
+}
+
+/// Parts ids into the filters that name them and the ids that no filter can name.
+fn id_filters<'a>(ids: &[&'a str]) -> (Vec<String>, Vec<&'a str>) {
+    let (by_path, by_filter): (Vec<&str>, Vec<&str>) = ids.iter().copied().partition(|id| goes_by_path(id));
+    let mut filters = Vec::new();
+    let mut rest = &by_filter[..];
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take(IDS_A_CALL).take_while(|id| {
+            bytes += id.len();
+            bytes <= ID_BYTES_A_CALL
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        filters.push(format!("id:=[`{}`]", now.join("`,`")));
+        rest = later;
+    }
+    (filters, by_path)
+}
+
+impl Client {
+    /// Upserts `lines` documents, given as JSON lines, into a collection or alias.
+    ///
+    /// Typesense answers 200 even where every line was refused; the results say which. `timeout` bounds the whole call.
+    pub async fn import(&self, collection: &str, jsonl: Bytes, lines: usize, timeout: Duration) -> Result<Imported, Error> {
+        let path = format!("/collections/{}/documents/import?action=upsert", segment(collection));
+        let response = send(self.request(Method::POST, &path).timeout(timeout).body(jsonl)).await?;
+        let body = response.bytes().await?;
+        Ok(line_results(&body, lines))
+    }
+
+    /// Deletes documents by id; ids that are not there are no error.
+    pub async fn delete(&self, collection: &str, ids: &[&str], timeout: Duration) -> Result<(), Error> {
+        let (filters, by_path) = id_filters(ids);
+        let collection = format!("/collections/{}/documents", segment(collection));
+        let many = filters.iter().map(|filter| {
+            self.request(Method::DELETE, &collection).query(&[("filter_by", filter.as_str()), ("batch_size", "1000")])
+        });
+        let single = by_path.iter().map(|id| self.request(Method::DELETE, &format!("{collection}/{}", segment(id))));
+        let calls: Vec<RequestBuilder> = many.chain(single).map(|call| call.timeout(timeout)).collect();
+        let calls = calls.into_iter().map(|call| async move {
+            match send(call).await {
+                Ok(_) => Ok(()),
+                // A missing document is as good as deleted; a missing collection is not.
+                Err(Error::Status { status: 404, message }) if message != "Not Found" => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        stream::iter(calls).buffer_unordered(4).try_collect().await
+    }
+
+    /// Reads one field of documents: those that are there, each with the field where it has it.
+    pub async fn field_of(
+        &self,
+        collection: &str,
+        ids: &[&str],
+        field: &str,
+    ) -> Result<HashMap<String, Option<Value>>, Error> {
+        let (filters, by_path) = id_filters(ids);
+        let mut found = HashMap::new();
+        for filters in filters.chunks(10) {
+            let search = |filter: &String| {
+                json!({ "collection": collection, "q": "*", "filter_by": filter, "per_page": IDS_A_CALL,
+                        "include_fields": format!("id,{field}") })
+            };
+            let searches: Vec<Value> = filters.iter().map(search).collect();
+            for result in self.multi_search(&searches).await? {
+                let mut result = result?;
+                let hits = result.get_mut("hits").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+                found.extend(hits.into_iter().filter_map(|mut hit| read_field(hit.get_mut("document")?.take(), field)));
+            }
+        }
+        for id in by_path {
+            let path = format!("/collections/{}/documents/{}", segment(collection), segment(id));
+            match send_json::<Value>(self.request(Method::GET, &path)).await {
+                Ok(document) => found.extend(read_field(document, field)),
+                Err(Error::Status { status: 404, message }) if message != "Not Found" => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a document is there and matches a filter.
+    pub async fn matches(&self, collection: &str, id: &str, filter: &str) -> Result<bool, Error> {
+        // Ids that no filter can name are looked for among all that match.
+        if goes_by_path(id) {
+            let mut matching = std::pin::pin!(self.ids_matching(collection, filter).await?);
+            while let Some(found) = matching.try_next().await? {
+                if found == id {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        let search = json!({ "collection": collection, "q": "*", "filter_by": format!("({filter}) && id:=`{id}`"),
+                             "per_page": 0 });
+        match self.multi_search(&[search]).await?.pop() {
+            Some(result) => Ok(result?.get("found").and_then(Value::as_u64).is_some_and(|found| found > 0)),
+            None => Ok(false),
+        }
+    }
+
+    /// The ids of all documents that match a filter, as they stream in.
+    pub async fn ids_matching(
+        &self,
+        collection: &str,
+        filter: &str,
+    ) -> Result<impl Stream<Item = Result<String, Error>> + use<>, Error> {
+        #[derive(Deserialize)]
+        struct Line {
+            id: String,
+        }
+        let export = self
+            .request(Method::GET, &format!("/collections/{}/documents/export", segment(collection)))
+            .query(&[("filter_by", filter), ("include_fields", "id")])
+            .timeout(Duration::from_secs(600));
+        let body = send(export).await?.bytes_stream().map_err(std::io::Error::other);
+        let lines = FramedRead::new(StreamReader::new(body), LinesCodec::new_with_max_length(64 << 10));
+        Ok(lines.map(|line| {
+            let line = line.map_err(|error| Error::Answer(serde::de::Error::custom(error)))?;
+            serde_json::from_str::<Line>(&line).map(|line| line.id).map_err(Error::Answer)
+        }))
+    }
+}
+
+fn read_field(mut document: Value, field: &str) -> Option<(String, Option<Value>)> {
+    let value = document.get_mut(field).map(Value::take);
+    match document.get_mut("id")?.take() {
+        Value::String(id) => Some((id, value)),
+        _ => None,
+    }
+}
+
+fn line_results(body: &[u8], lines: usize) -> Imported {
+    #[derive(Deserialize)]
+    struct Line {
+        success: bool,
+        #[serde(default)]
+        code: u16,
+        #[serde(default)]
+        error: String,
+    }
+    let mut results: Imported = body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| match serde_json::from_slice::<Line>(line) {
+            Ok(Line { success: true, .. }) => LineResult::Imported,
+            Ok(Line { code, error, .. }) => LineResult::Refused { code, message: error },
+            Err(_) => LineResult::Unanswered,
+        })
+        .take(lines)
+        .collect();
+    results.resize(lines, LineResult::Unanswered);
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_a_filter_would_misread_go_by_path() {
+        let (filters, by_path) = id_filters(&["a", "b,c", "`", " d", "e\\", "..", "(f) && g"]);
+        assert_eq!(filters, ["id:=[`a`,`b,c`,`..`,`(f) && g`]"]);
+        assert_eq!(by_path, ["`", " d", "e\\"]);
+    }
+
+    #[test]
+    fn filters_are_bounded_in_number_and_size() {
+        let ids: Vec<String> = (0..600).map(|n| format!("{n:0>400}")).collect();
+        let (filters, _) = id_filters(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(filters.iter().all(|filter| filter.len() < 70_000));
+        assert_eq!(filters.iter().map(|filter| filter.matches(',').count() + 1).sum::<usize>(), 600);
+    }
+
+    #[test]
+    fn each_line_sent_has_a_result_whatever_the_answer_holds() {
+        let refused = LineResult::Refused { code: 400, message: "no".into() };
+        let answer = b"{\"success\":true}\n{\"code\":400,\"error\":\"no\",\"success\":false}\n";
+        assert_eq!(line_results(answer, 2), [LineResult::Imported, refused.clone()]);
+        assert_eq!(line_results(answer, 3), [LineResult::Imported, refused, LineResult::Unanswered]);
+        assert_eq!(line_results(answer, 1), [LineResult::Imported]);
+        assert_eq!(line_results(b"{\"succ", 2), [LineResult::Unanswered, LineResult::Unanswered]);
+    }
+}

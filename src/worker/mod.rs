@@ -1,0 +1,133 @@
+//! What each job does: lanes are drained into Typesense, doubted requests are read back, finished rows are pruned.
+
+mod batch;
+mod gate;
+mod payload;
+mod project_lane;
+mod prune_finished;
+mod read_back_flights;
+mod reader;
+mod reconcile;
+mod resolve_filter_delete;
+mod send;
+mod sweep;
+mod target;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tidewell_jobs::{ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, Runtime, RuntimeOptions};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    db::{self, lane::Lane, prune::Keep},
+    domain::backoff::Backoff,
+    typesense,
+};
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Unique among the living.
+    pub name: String,
+    /// Rows of one import at most.
+    pub import_lines: usize,
+    /// Bytes of one import's bodies at most; a single larger document goes alone.
+    pub import_bytes: usize,
+    /// Imports under way at one time at most.
+    pub max_concurrency: usize,
+    /// How long an import's answer is waited for.
+    pub import_timeout: Duration,
+    /// How long a lane is held without a renewal; longer than twice `import_timeout`.
+    pub lease: Duration,
+    /// For how long after its timeout a lost request may still be alive.
+    pub doubt: Duration,
+    pub backoff: Backoff,
+    /// The time between two scans for lanes that nobody attends.
+    pub poll: Duration,
+    pub keep: Keep,
+}
+
+/// What all jobs of one worker process share.
+struct Worker {
+    pool: PgPool,
+    typesense: typesense::Client,
+    options: Options,
+    gate: gate::Gate,
+    /// Lanes worked on at one time; each holds two batches in memory at most.
+    drains: Semaphore,
+    targets: target::Targets,
+    /// Lanes whose imports fail as a whole, and how many rows to send at one time until they pass.
+    careful: Mutex<HashMap<Lane, usize>>,
+    shutdown: CancellationToken,
+}
+
+/// Runs every job until `shutdown`, then ends what is under way.
+pub async fn run(pool: PgPool, typesense: typesense::Client, options: Options, shutdown: CancellationToken) {
+    let poll = options.poll;
+    let worker = Arc::new(Worker {
+        gate: gate::Gate::new(options.max_concurrency),
+        // A few more than imports: while one lane settles, another may send.
+        drains: Semaphore::new(options.max_concurrency + 2),
+        targets: target::Targets::default(),
+        careful: Mutex::default(),
+        shutdown: shutdown.clone(),
+        pool: pool.clone(),
+        typesense,
+        options,
+    });
+    let runtime = Runtime::new(pool, RuntimeOptions { poll, ..RuntimeOptions::default() })
+        .handle::<ProjectLane, _, _>({
+            let worker = worker.clone();
+            move |job| project_lane::handle(worker.clone(), job)
+        })
+        .handle::<ResolveFilterDelete, _, _>({
+            let worker = worker.clone();
+            move |_| resolve_filter_delete::handle(worker.clone())
+        })
+        .handle::<ReadBackFlights, _, _>({
+            let worker = worker.clone();
+            move |_| read_back_flights::handle(worker.clone())
+        })
+        .handle::<PruneFinished, _, _>({
+            let worker = worker.clone();
+            move |_| prune_finished::handle(worker.clone())
+        })
+        .every(ReadBackFlights::EVERY, || ReadBackFlights)
+        .every(PruneFinished::EVERY, || PruneFinished);
+    tokio::join!(
+        runtime.run(shutdown),
+        sweep::sweep(worker.clone()),
+        worker.gate.attend(&worker.typesense, &worker.shutdown),
+        heartbeat(&worker),
+    );
+    if let Err(error) = db::worker::leave(&worker.pool, &worker.options.name).await {
+        tracing::warn!(%error, "could not sign off");
+    }
+}
+
+/// Says every few seconds that this worker lives and how its backend does.
+async fn heartbeat(worker: &Worker) {
+    const EVERY: Duration = Duration::from_secs(2);
+    loop {
+        let (breaker, reason, concurrency) = worker.gate.state();
+        let beat = db::worker::Beat {
+            name: &worker.options.name,
+            backend: worker.typesense.base_url(),
+            breaker,
+            breaker_reason: reason.as_deref(),
+            concurrency: concurrency.try_into().unwrap_or(i32::MAX),
+        };
+        if let Err(error) = db::worker::beat(&worker.pool, &beat).await {
+            tracing::warn!(%error, "could not write down that this worker lives");
+        }
+        if tokio::time::timeout(EVERY, worker.shutdown.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `read_back_flights`: looks after requests whose outcome is in doubt.
+//!
+//! A worker that dies leaves a request that may land at any later time, over newer writes: Typesense has no conditional write that
+//! could stop it. So the documents that it carried are read back until it can no longer be alive, and each that does not hold what
+//! the record says is projected again, in its lane.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tidewell_jobs::{Failure, ProjectLane};
+
+use super::Worker;
+use crate::{
+    db::{self, flight::Doubted},
+    domain::{document::VERSION_FIELD, lane::lane_of},
+    typesense,
+};
+
+/// Between two looks at one flight.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
+    let every = LOOK_AGAIN.min(worker.options.doubt);
+    while !worker.gate.is_open()
+        && let Some(flight) = db::flight::next_doubted(&worker.pool, every).await?
+    {
+        match stale(&worker, &flight).await {
+            Ok(stale) => settle(&worker, &flight, stale).await?,
+            Err(Error::Database(error)) => return Err(error.into()),
+            // Looked at again when it is due.
+            Err(Error::Typesense(error)) => {
+                tracing::warn!(flight_id = %flight.id, %error, "could not read a doubted request back");
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Typesense(#[from] typesense::Error),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// The documents of a flight that the collection does not hold as the record says.
+async fn stale(worker: &Worker, flight: &Doubted) -> Result<Vec<String>, Error> {
+    let ids: Vec<&str> = flight.document_ids.iter().map(String::as_str).collect();
+    // A node that replays its log reads an older state than it will write to; one that takes a write has caught up.
+    if let Some(collection) = worker.typesense.alias(&flight.collection).await? {
+        worker.typesense.put_alias(&flight.collection, &collection).await?;
+    }
+    let found = match worker.typesense.field_of(&flight.collection, &ids, VERSION_FIELD).await {
+        Err(error) if error.status_code() == Some(404) => return Ok(vec![]),
+        found => found?,
+    };
+    // Read after the collection: what was projected in between is newer there than here, or the same.
+    let records = db::flight::records(&worker.pool, flight.index_id, &flight.document_ids).await?;
+    let stale = records.into_iter().filter(|(id, version, is_there)| {
+        let landed = found.get(id).map(|found| found.as_ref().and_then(Value::as_i64).unwrap_or(0));
+        is_stale(landed, *version, *is_there)
+    });
+    Ok(stale.map(|(id, ..)| id).collect())
+}
+
+/// Whether what was found (`None`: no document) is older than the record. Something newer is on its way into the record.
+fn is_stale(found: Option<i64>, version: i64, is_there: bool) -> bool {
+    match found {
+        None => is_there,
+        Some(found) if is_there => found < version,
+        Some(found) => found <= version,
+    }
+}
+
+async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result<(), sqlx::Error> {
+    if !stale.is_empty() {
+        tracing::warn!(flight_id = %flight.id, index_id = %flight.index_id, lost_worker = flight.worker,
+            documents = stale.len(), "a lost request landed late: repairing");
+        let documents: Vec<_> = stale.into_iter().map(|id| (lane_of(&id), id)).collect();
+        let mut lanes: Vec<i16> = documents.iter().map(|(lane, _)| *lane).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        let wake: Vec<_> = lanes.into_iter().map(|lane| ProjectLane { index_id: flight.index_id, lane }).collect();
+        let mut tx = worker.pool.begin().await?;
+        db::lane::reproject(&mut tx, flight.index_id, &documents).await?;
+        tidewell_jobs::enqueue(&mut tx, &wake).await?;
+        tx.commit().await?;
+    }
+    if flight.last_look {
+        db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_stale;
+
+    #[test]
+    fn only_what_is_older_than_the_record_is_repaired() {
+        assert!(is_stale(None, 5, true), "a late delete took it");
+        assert!(is_stale(Some(3), 5, true), "a late import put an older version over it");
+        assert!(is_stale(Some(3), 5, false), "a late import revived it");
+        assert!(!is_stale(Some(5), 5, true));
+        assert!(!is_stale(None, 5, false));
+        assert!(!is_stale(Some(9), 5, true), "a newer version is being projected");
+        assert!(!is_stale(Some(9), 5, false));
+    }
+}

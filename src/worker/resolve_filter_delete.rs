@@ -1,0 +1,130 @@
+//! `resolve_filter_delete`: turns a delete by filter into deletes of documents.
+//!
+//! While one waits, the lanes of its index stop at its version. Once everything before it has ended, the collection is in exactly
+//! the state that the delete is about: what matches then is deleted, at the delete's own version, so that later writes survive.
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures::TryStreamExt;
+use sqlx::PgConnection;
+use tidewell_jobs::{Failure, ProjectLane};
+use uuid::Uuid;
+
+use super::Worker;
+use crate::{
+    db::{
+        self,
+        filter_delete::FilterDelete,
+        index::Index,
+        job::Change,
+        lane::Death,
+    },
+    domain::{
+        filter,
+        lane::{LANES, lane_of},
+        signature::signature,
+    },
+    typesense,
+};
+
+/// Ids of one insert.
+const CHUNK: usize = 1000;
+
+pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
+    Ok(resolve_due(&worker).await?)
+}
+
+/// Resolves every delete whose turn it is.
+pub(super) async fn resolve_due(worker: &Worker) -> Result<(), sqlx::Error> {
+    while !worker.gate.is_open()
+        && let Some(delete) = db::filter_delete::lease(&worker.pool, worker.options.lease).await?
+    {
+        let Some(index) = db::index::find(&worker.pool, delete.index_id).await? else { return Ok(()) };
+        match resolve(worker, &index, &delete).await {
+            Ok(()) => tracing::info!(job_id = %delete.job_id, index_id = %index.id, "resolved a delete by filter"),
+            Err(Error::Database(error)) => return Err(error),
+            Err(Error::Typesense(fault)) if fault.is_transient() => {
+                tracing::warn!(job_id = %delete.job_id, error = %fault, "a delete by filter has to wait");
+                if !worker.typesense.healthy().await || matches!(fault.status_code(), Some(401 | 403 | 429 | 503)) {
+                    worker.gate.trip(&fault.to_string());
+                }
+                let wait = worker.options.backoff.after(u32::from(delete.attempts.unsigned_abs()) + 1);
+                db::filter_delete::postpone(&worker.pool, &delete, wait).await?;
+            }
+            Err(Error::Typesense(fault)) => bury(worker, &delete, &fault).await?,
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Typesense(#[from] typesense::Error),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+async fn resolve(worker: &Worker, index: &Index, delete: &FilterDelete) -> Result<(), Error> {
+    let undecided = db::filter_delete::unsettled_ids(&worker.pool, delete).await?;
+    let mut tx = worker.pool.begin().await?;
+    if !db::filter_delete::remove(&mut tx, delete).await? {
+        return Ok(());
+    }
+    if let Some(collection) = worker.typesense.alias(&index.alias).await? {
+        // A node that replays its log reads an older state than it will write to; one that takes a write has caught up.
+        worker.typesense.put_alias(&index.alias, &collection).await?;
+        spread_matching(worker, index, delete, &undecided, &mut tx).await?;
+    }
+    let undecided: Vec<_> = undecided.into_iter().map(with_lane).collect();
+    db::filter_delete::spread(&mut tx, delete, &undecided, true).await?;
+    finish(&mut tx, delete, Change { pending: -1, succeeded: 1, ..Change::default() }).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn spread_matching(
+    worker: &Worker,
+    index: &Index,
+    delete: &FilterDelete,
+    undecided: &HashSet<String>,
+    conn: &mut PgConnection,
+) -> Result<(), Error> {
+    let confined = filter::confine(Some(&delete.filter), index.organization_id);
+    let mut matching = std::pin::pin!(worker.typesense.ids_matching(&index.alias, &confined).await?);
+    let mut chunk = Vec::with_capacity(CHUNK);
+    while let Some(id) = matching.try_next().await? {
+        if undecided.contains(&id) {
+            continue;
+        }
+        chunk.push(with_lane(id));
+        if chunk.len() == CHUNK {
+            db::filter_delete::spread(conn, delete, &chunk, false).await?;
+            chunk.clear();
+        }
+    }
+    Ok(db::filter_delete::spread(conn, delete, &chunk, false).await?)
+}
+
+fn with_lane(id: String) -> (i16, String) {
+    (lane_of(&id), id)
+}
+
+/// Wakes the lanes, which may go on, and closes the delete's own row in its job.
+async fn finish(conn: &mut PgConnection, delete: &FilterDelete, change: Change) -> Result<(), sqlx::Error> {
+    let lanes: Vec<_> = (0..LANES).map(|lane| ProjectLane { index_id: delete.index_id, lane }).collect();
+    tidewell_jobs::enqueue(conn, &lanes).await?;
+    db::job::apply(conn, &[(delete.job_id, change)]).await
+}
+
+async fn bury(worker: &Worker, delete: &FilterDelete, fault: &typesense::Error) -> Result<(), sqlx::Error> {
+    let (code, message) = ("filter_refused".to_owned(), fault.to_string());
+    let signature = signature(&code, &message);
+    let death = Death { letter_id: Uuid::now_v7(), version: delete.version, code, message, signature };
+    let mut tx = worker.pool.begin().await?;
+    if db::filter_delete::remove(&mut tx, delete).await? {
+        db::filter_delete::bury(&mut tx, delete, &death).await?;
+        finish(&mut tx, delete, Change { pending: -1, dead: 1, ..Change::default() }).await?;
+    }
+    tx.commit().await
+}
