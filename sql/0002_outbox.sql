@@ -153,6 +153,8 @@ create table tidewell.dead_letter_acts (
     acted_at timestamptz not null default now()
 );
 create index dead_letter_acts_by_letter on tidewell.dead_letter_acts (dead_letter_id);
+-- A version is given to one write, or to the deletions of one filter: enough to find the trail of a write.
+create index dead_letter_acts_by_write on tidewell.dead_letter_acts (index_id, version);
 create index dead_letter_acts_by_age on tidewell.dead_letter_acts (acted_at);
 
 create table tidewell.idempotency_keys (

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let config = Config::load(cli.config.as_deref())?;
-    log_to_stderr(&config);
+    log_to_stderr(&config, cli.command.stays());
     // Said once for the process: without it no TLS connection can be made.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -34,9 +34,11 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     outcome
 }
 
-fn log_to_stderr(config: &Config) {
+/// A command that only answers keeps to its answer, unless the settings ask for more.
+fn log_to_stderr(config: &Config, stays: bool) {
+    let filter = if stays || config.log != Config::default().log { &config.log } else { "warn" };
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log))
+        .with_env_filter(EnvFilter::new(filter))
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr);
     match config.log_format {

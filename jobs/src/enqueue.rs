@@ -17,7 +17,7 @@ use crate::Job;
 /// - the **writer** takes the key's advisory lock *shared*, until its transaction ends, and then
 ///   inserts `on conflict do nothing`;
 /// - the **worker** frees the key in the statement that claims the row, commits that, takes the
-///   same lock *exclusively* for an instant ([`Store::settle`](crate::store::Store::settle)), and
+///   same lock *exclusively* for an instant (`Store::settle`), and
 ///   only then calls the handler.
 ///
 /// Take a writer W and a row R whose handler begins after W's insert met R's key. The unique index

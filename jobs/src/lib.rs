@@ -8,7 +8,7 @@
 //!
 //! apalis owns the schema (`apalis.jobs`, `apalis.workers`, the notify trigger), the worker with its
 //! life cycle and concurrency limit, the state machine of a durable backend (`Persisted`) and the
-//! cron stream. The backend's statements are this crate's own ([`store`]), because the stock ones of
+//! cron stream. The backend's statements are this crate's own (`store`), because the stock ones of
 //! `apalis-postgres` 1.0.0 have no durable backoff, revive crash-looping jobs for ever, acknowledge
 //! from inside the poll loop (so that acks and heartbeats starve) and turn a database hiccup into a
 //! dead worker that drops the handlers in flight. Writing those few statements rightly is simpler

@@ -27,16 +27,13 @@ pub async fn setup(pool: &PgPool) -> Result<(), Error> {
 async fn prepare(pool: &PgPool) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     sqlx::query("select pg_advisory_xact_lock($1)").bind(PREPARE_LOCK).execute(&mut *tx).await?;
-    // The indexes hold what `prune` looks for (the ended) and what a heartbeat looks for (the held):
-    // without them both read every row of the queue. The storage parameters keep the live end of the
-    // table small: a row is updated twice in a life of milliseconds, and at the default of a fifth of
-    // the table the dead versions of a day's jobs would pile up first.
+    // The index lets `prune` find what has ended without reading the table. The storage parameters
+    // keep the live end of the table small: a row is updated twice in a life of milliseconds, and at
+    // the default of a fifth of the table the dead versions of a day's jobs would pile up first.
     (&mut *tx)
         .execute(
             "create index if not exists idx_tidewell_jobs_ended
                  on apalis.jobs (done_at) where done_at is not null;
-             create index if not exists idx_tidewell_jobs_held
-                 on apalis.jobs (job_type) where lock_by is not null;
              alter table apalis.jobs set (
                  autovacuum_vacuum_scale_factor = 0.01,
                  autovacuum_analyze_scale_factor = 0.02

@@ -13,7 +13,7 @@ use tidewell::{
 };
 
 use super::{
-    Session, organization,
+    Session, input, organization,
     output::{maybe, record, table, time},
     page::PageArgs,
 };
@@ -65,7 +65,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::List { org, page } => {
             let organization = organization::find(&pool, org).await?;
             let rows = db::index::list(&pool, organization.id, page.cursor, page.reads()).await?;
-            page.show(session, rows, |row| row.id, view, |rows| {
+            page.show(session, &rows, |row| row.id, view, |rows| {
                 let lines = rows.iter().map(|row| {
                     [row.slug.clone(), row.fields.len().to_string(), maybe(row.collection.as_ref()), row.id.to_string()]
                 });
@@ -97,12 +97,9 @@ async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
     })
 }
 
-/// Fields given in line (as JSON begins with a bracket) or in a file; also as an object with `fields`, as the API takes them.
+/// A list of fields, or an object with one as the API takes it.
 fn read_fields(given: &str) -> anyhow::Result<Vec<Value>> {
-    let text = match given.trim_start().starts_with(['[', '{']) {
-        true => given.to_owned(),
-        false => std::fs::read_to_string(given).with_context(|| format!("the fields in {given} can't be read"))?,
-    };
+    let text = input::json_or_file(given, "fields")?;
     match serde_json::from_str(&text).context("the fields are not JSON")? {
         Value::Array(fields) => Ok(fields),
         Value::Object(mut schema) => match schema.remove("fields") {
@@ -133,6 +130,8 @@ fn view(index: &Index) -> Value {
         "slug": index.slug,
         "fields": index.fields,
         "defaultSortingField": index.default_sorting_field,
+        "alias": index.alias,
+        "collection": index.collection,
         "maxAttempts": index.max_attempts,
         "createdAt": index.created_at,
     })

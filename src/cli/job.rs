@@ -81,7 +81,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             let status = status.map(Status::from);
             let listing = Listing { organization_id, index_id, status, before: page.cursor, limit: page.reads() };
             let rows = db::job::list(&pool, listing).await?;
-            page.show(session, rows, |row| row.id, |row| view(row, &[]), |rows| jobs_table(rows))
+            page.show(session, &rows, |row| row.id, |row| view(row, &[]), jobs_table)
         }
         Command::Show { job, wait } => {
             let found = match wait {

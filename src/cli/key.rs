@@ -61,7 +61,7 @@ pub(crate) struct Create {
     #[arg(long = "allowed-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
     /// Requests a minute
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     rate_limit_per_minute: i32,
     /// When it stops working, such as 2030-01-01T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME")]
@@ -90,7 +90,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::List { org, page } => {
             let organization = organization::find(&pool, org).await?;
             let rows = db::key::list(&pool, organization.id, page.cursor, page.reads()).await?;
-            page.show(session, rows, |row| row.id, view, |rows| {
+            page.show(session, &rows, |row| row.id, view, |rows| {
                 let state = |key: &Key| match (key.revoked_at, key.expires_at) {
                     (Some(at), _) => format!("revoked {}", time(at)),
                     (None, Some(at)) => format!("expires {}", time(at)),
@@ -166,7 +166,7 @@ fn view(key: &Key) -> Value {
     json!({
         "id": key.id,
         "organizationId": key.organization_id,
-        "index": key.index_id,
+        "indexId": key.index_id,
         "name": key.name,
         "kind": key.kind,
         "prefix": key.prefix,

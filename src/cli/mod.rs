@@ -4,6 +4,7 @@ mod database;
 mod dead_letter;
 mod dev;
 mod index;
+mod input;
 mod job;
 mod key;
 mod organization;
@@ -23,10 +24,10 @@ use tidewell::config::Config;
 #[command(name = "tidewell", version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Answer in JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 1000)]
     pub(crate) json: bool,
     /// The file of settings [default: TIDEWELL_CONFIG, or tidewell.toml in this folder, if there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 1000)]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -62,6 +63,13 @@ pub(crate) enum Command {
     /// Jobs: what became of the documents of one request
     #[command(subcommand)]
     Job(job::Command),
+}
+
+impl Command {
+    /// Whether it stays and works, rather than to answer and end.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Serve | Self::Work | Self::Migrate)
+    }
 }
 
 /// What every command is given.

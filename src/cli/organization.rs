@@ -89,7 +89,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             let organization = made.map_err(|error| explain(error, slug, plan))?;
             show(session, &organization)
         }
-        Command::List { page } => list(session, &pool, *page).await,
+        Command::List { page } => list(session, &pool, page).await,
         Command::Show { organization } => show(session, &find(&pool, organization).await?),
         Command::Update { organization, name, plan, overage_enabled } => {
             let found = find(&pool, organization).await?;
@@ -155,9 +155,9 @@ fn show(session: &Session, organization: &Organization) -> anyhow::Result<()> {
     })
 }
 
-async fn list(session: &Session, pool: &PgPool, page: PageArgs) -> anyhow::Result<()> {
+async fn list(session: &Session, pool: &PgPool, page: &PageArgs) -> anyhow::Result<()> {
     let rows = db::organization::list(pool, page.cursor, page.reads()).await?;
-    page.show(session, rows, |row| row.id, view, |rows| {
+    page.show(session, &rows, |row| row.id, view, |rows| {
         let lines = rows.iter().map(|row| {
             [row.slug.clone(), row.name.clone(), row.plan.clone(), row.wallet_minor.to_string(), row.id.to_string()]
         });

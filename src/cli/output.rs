@@ -27,17 +27,26 @@ pub(super) fn line(text: &str) {
 
 /// The last word of a command that failed: one line on stderr that says what to do.
 pub(crate) fn failure(json: bool, error: &anyhow::Error) {
-    let message = format!("{error:#}");
+    let message = reason(error);
     let _ = match json {
         true => writeln!(io::stderr(), "{}", serde_json::json!({ "error": message })),
         false => writeln!(io::stderr(), "tidewell: {message}"),
     };
 }
 
+/// The error with its causes, but for those that it tells itself.
+fn reason(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
+}
+
 /// Columns under their names; those named in `numbers` stand to the right.
 pub(super) fn table<const N: usize>(names: [&str; N], numbers: &[&str], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(names.map(str::to_uppercase));
+    table.load_style(comfy_table::presets::NOTHING).set_header(names.map(str::to_uppercase));
     for row in rows {
         table.add_row(row);
     }

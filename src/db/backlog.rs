@@ -1,6 +1,6 @@
 //! How much of an index waits: two counters instead of a count, so that asking costs the same at any size.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// Rows of an index that have been accepted and not settled.
@@ -22,4 +22,12 @@ pub async fn add(conn: &mut PgConnection, index_id: Uuid, rows: i64) -> Result<(
         .execute(conn)
         .await
         .map(drop)
+}
+
+/// True of an index that has never accepted a row.
+pub async fn is_untouched(pool: &PgPool, index_id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select accepted = 0 from tidewell.backlogs where index_id = $1")
+        .bind(index_id)
+        .fetch_one(pool)
+        .await
 }

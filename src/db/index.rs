@@ -31,7 +31,7 @@ pub struct NewIndex<'a> {
     pub max_attempts: Option<i32>,
 }
 
-/// Makes an index with its lanes. Breaks the constraint `indexes_organization_id_slug_key` where the slug is taken.
+/// Makes an index with its lanes. Breaks the constraint `indexes_organization_id_slug_key` or `indexes_alias_key` where the slug is taken.
 pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) -> Result<Index, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let index: Index = sqlx::query_as(

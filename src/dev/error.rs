@@ -7,7 +7,7 @@ use super::install_error::InstallError;
 use super::pins::{POSTGRES_MAJOR, Server};
 
 /// Why the embedded servers could not be started or stopped; the message is for the person at the
-/// terminal and says what to do.
+/// terminal, says what to do, and holds its causes already (so none is given as `source`).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The servers could not be installed.
@@ -112,19 +112,19 @@ pub enum Error {
     },
     /// The database can't be reached or made.
     #[error("PostgreSQL is running, but the database `tidewell` cannot be made: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// The client that asks Typesense whether it is ready.
     #[error("cannot ask Typesense whether it is ready: {0}")]
-    Client(#[from] reqwest::Error),
+    Client(reqwest::Error),
     /// A file or folder of the project.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {cause}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
         /// With which file or folder.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -132,18 +132,14 @@ impl Error {
     /// For `map_err`: what was tried with which path.
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { what, path, source }
+        move |cause| Self::Io { what, path, cause }
     }
 
     /// A server that ended, explained by what it printed.
     pub(super) fn ended(server: Server, log: &Path, tail: String) -> Self {
         match missing_library(&tail) {
             Some(library) => Self::MissingLibrary { server, library },
-            None => Self::Ended {
-                server,
-                log: log.to_owned(),
-                tail,
-            },
+            None => Self::Ended { server, log: log.to_owned(), tail },
         }
     }
 }
@@ -163,10 +159,7 @@ mod tests {
         let tail = "postgres: error while loading shared libraries: libxml2.so.2: cannot open \
                     shared object file: No such file or directory";
         let error = Error::ended(Server::Postgres, Path::new("log"), tail.into());
-        assert!(
-            error.to_string().contains("the system's libxml2.so.2,"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("the system's libxml2.so.2,"), "{error}");
         let error = Error::ended(Server::Postgres, Path::new("log"), "FATAL: no".into());
         assert!(error.to_string().ends_with("FATAL: no"), "{error}");
     }

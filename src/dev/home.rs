@@ -90,12 +90,9 @@ impl Home {
         let folder = self.path.join(name);
         if !folder.exists() {
             fs::create_dir(&folder).map_err(Error::io("make", &folder))?;
-            fs::set_permissions(&folder, Permissions::from_mode(0o700))
-                .map_err(Error::io("protect", &folder))?;
+            fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(Error::io("protect", &folder))?;
             if let Some(account) = self.account {
-                account
-                    .own(&folder)
-                    .map_err(Error::io("give away", &folder))?;
+                account.own(&folder).map_err(Error::io("give away", &folder))?;
             }
         }
         Ok(folder)
@@ -122,9 +119,7 @@ impl Home {
     /// The ports used last time, so that addresses outlive a restart.
     pub(super) fn ports(&self) -> Vec<u16> {
         let text = fs::read_to_string(self.path.join("ports")).unwrap_or_default();
-        text.split_whitespace()
-            .filter_map(|port| port.parse().ok())
-            .collect()
+        text.split_whitespace().filter_map(|port| port.parse().ok()).collect()
     }
 
     /// Remembers the ports for the next start.
@@ -138,11 +133,7 @@ impl Home {
 /// Writes a file that nobody but its owner can read.
 pub(super) fn write_private(file: &Path, text: &str) -> io::Result<()> {
     let _ = fs::remove_file(file);
-    let mut file: File = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?;
+    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -160,20 +151,14 @@ pub(super) fn make_enterable(folder: &Path) -> Result<(), Error> {
 fn relocate(place: &Path, parent: &Path, account: Account) -> Result<PathBuf, Error> {
     if place.join("data").exists() {
         let advice = "let it in (chmod a+x the folders above), or start over with --fresh";
-        return Err(Error::OutOfReach {
-            uid: account.uid,
-            path: place.to_owned(),
-            advice,
-        });
+        return Err(Error::OutOfReach { uid: account.uid, path: place.to_owned(), advice });
     }
     if place.exists() {
         fs::remove_dir_all(place).map_err(Error::io("replace", place))?; // holds no data
     }
     let project = parent.canonicalize().map_err(Error::io("find", parent))?;
     let digest = hex::encode(Sha256::digest(project.as_os_str().as_bytes()));
-    let target = Path::new(ELSEWHERE)
-        .join(&digest[..16])
-        .join(place.file_name().unwrap_or_default());
+    let target = Path::new(ELSEWHERE).join(&digest[..16]).join(place.file_name().unwrap_or_default());
     let above = target.parent().unwrap_or(&target);
     for folder in [Path::new(ELSEWHERE), above] {
         make_enterable(folder)?;
@@ -200,10 +185,7 @@ mod tests {
         let secret = home.secret("password").unwrap();
         assert_eq!(secret.len(), 64);
         assert_eq!(home.secret("password").unwrap(), secret);
-        let mode = fs::metadata(home.path.join("password"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(home.path.join("password")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(home.ports().is_empty());
         home.remember_ports(&[20_001, 20_002]).unwrap();

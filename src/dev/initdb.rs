@@ -25,22 +25,14 @@ pub(super) fn check_version(data: &Path) -> Result<(), Error> {
     if found == POSTGRES_MAJOR {
         return Ok(());
     }
-    Err(Error::OtherVersion {
-        data: data.to_owned(),
-        found,
-    })
+    Err(Error::OtherVersion { data: data.to_owned(), found })
 }
 
 /// Runs `initdb` in a folder beside and renames that to `data`, so that a crash leaves no half of it.
 ///
 /// The locale is PostgreSQL's own C.UTF-8: it is in every build, and unlike the system's its order
 /// of sorting doesn't change with an upgrade of the system, which would spoil indexes.
-pub(super) async fn initialise(
-    binaries: &Binaries,
-    home: &Home,
-    password: &str,
-    fsync: bool,
-) -> Result<(), Error> {
+pub(super) async fn initialise(binaries: &Binaries, home: &Home, password: &str, fsync: bool) -> Result<(), Error> {
     sweep(home);
     let name = format!("{DRAFT}{:08x}", rand::random::<u32>());
     let draft = home.folder(&name)?;
@@ -48,18 +40,12 @@ pub(super) async fn initialise(
     let password_file = home.path.join(name + ".password");
     write_private(&password_file, password).map_err(Error::io("write", &password_file))?;
     if let Some(account) = home.account {
-        account
-            .own(&password_file)
-            .map_err(Error::io("give away", &password_file))?;
+        account.own(&password_file).map_err(Error::io("give away", &password_file))?;
     }
 
     let program = binaries.postgres("initdb");
     let mut command = Command::new(&program);
-    command
-        .arg("-D")
-        .arg(&draft)
-        .arg("--pwfile")
-        .arg(&password_file);
+    command.arg("-D").arg(&draft).arg("--pwfile").arg(&password_file);
     command.args(["-U", USER, "-E", "UTF8", "--locale=C"]);
     command.args(["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]);
     command.args(["--auth=scram-sha-256", "--no-instructions"]);
@@ -67,11 +53,7 @@ pub(super) async fn initialise(
         command.arg("--no-sync");
     }
     // It looks for a shell and for a time zone; of our own surroundings nothing else may matter.
-    command
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("LC_ALL", "C")
-        .env("TZ", "UTC");
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC");
     command.current_dir(&draft).stdin(Stdio::null());
     if let Some(account) = home.account {
         account.apply(&mut command);
@@ -96,11 +78,7 @@ fn sweep(home: &Home) {
     for entry in fs::read_dir(&home.path).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(DRAFT) {
             let path = entry.path();
-            let _ = if path.is_dir() {
-                fs::remove_dir_all(path)
-            } else {
-                fs::remove_file(path)
-            };
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
     }
 }
@@ -118,10 +96,7 @@ mod tests {
         check_version(&data).unwrap();
         fs::write(data.join("PG_VERSION"), "15\n").unwrap();
         let error = check_version(&data).unwrap_err().to_string();
-        assert!(
-            error.contains("PostgreSQL 15") && error.contains("--fresh"),
-            "{error}"
-        );
+        assert!(error.contains("PostgreSQL 15") && error.contains("--fresh"), "{error}");
         fs::remove_dir_all(&data).unwrap();
     }
 }

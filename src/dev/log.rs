@@ -28,10 +28,7 @@ impl Log {
             fs::rename(path, path.with_extension("log.1"))?;
             from = 0;
         }
-        Ok(Log {
-            path: path.to_owned(),
-            from,
-        })
+        Ok(Log { path: path.to_owned(), from })
     }
 
     /// A handle for the server to write to.

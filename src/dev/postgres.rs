@@ -25,10 +25,7 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self {
-            fsync: true,
-            settings: Vec::new(),
-        }
+        Self { fsync: true, settings: Vec::new() }
     }
 }
 
@@ -47,11 +44,7 @@ impl Postgres {
     /// # Errors
     /// See [`Error`]: data of another major version, a password that doesn't belong to the data, a
     /// server that ends or doesn't answer, folders that can't be used.
-    pub async fn start(
-        binaries: &Binaries,
-        place: &Path,
-        options: &PostgresOptions,
-    ) -> Result<Postgres, Error> {
+    pub async fn start(binaries: &Binaries, place: &Path, options: &PostgresOptions) -> Result<Postgres, Error> {
         let home = Home::prepare(place)?;
         home.check_reach(&binaries.postgres("postgres"))?;
         check_version(&home.data())?;
@@ -61,15 +54,10 @@ impl Postgres {
             initialise(binaries, &home, &password, options.fsync).await?;
         }
         let program = binaries.postgres("postgres");
-        let engine = PostgresEngine {
-            program,
-            home,
-            password,
-            options: options.clone(),
-        };
+        let engine = PostgresEngine { program, home, password, options: options.clone() };
         let running = Running::adopt_or_launch(engine).await?;
         let postgres = Postgres { running };
-        postgres.make_database().await?;
+        postgres.make_database().await.map_err(Error::Database)?;
         Ok(postgres)
     }
 
@@ -81,10 +69,7 @@ impl Postgres {
     /// The address of another database of this server.
     pub fn url_of(&self, database: &str) -> String {
         let password = &self.running.engine.password;
-        format!(
-            "postgres://{USER}:{password}@127.0.0.1:{}/{database}",
-            self.port()
-        )
+        format!("postgres://{USER}:{password}@127.0.0.1:{}/{database}", self.port())
     }
 
     /// The port on 127.0.0.1; it stays the same over stopping and starting again.
@@ -144,19 +129,15 @@ impl Postgres {
         stop_left_behind::<PostgresEngine>(&home.join("data")).await
     }
 
-    async fn make_database(&self) -> Result<(), Error> {
+    async fn make_database(&self) -> Result<(), sqlx::Error> {
         let mut connection = self.running.engine.connect(self.port()).await?;
-        let there: bool =
-            sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-                .bind(DATABASE)
-                .fetch_one(&mut connection)
-                .await?;
+        let there: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(DATABASE)
+            .fetch_one(&mut connection)
+            .await?;
         if !there {
-            sqlx::query("create database tidewell")
-                .execute(&mut connection)
-                .await?;
+            sqlx::query("create database tidewell").execute(&mut connection).await?;
         }
-        connection.close().await?;
-        Ok(())
+        connection.close().await
     }
 }

@@ -41,9 +41,7 @@ impl PostgresEngine {
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
         let timed_out = |_| sqlx::Error::PoolTimedOut;
-        tokio::time::timeout(CONNECT_WITHIN, options.connect())
-            .await
-            .map_err(timed_out)?
+        tokio::time::timeout(CONNECT_WITHIN, options.connect()).await.map_err(timed_out)?
     }
 
     fn postmaster_pid(&self) -> Option<PostmasterPid> {
@@ -65,10 +63,7 @@ impl PostgresEngine {
 }
 
 fn is_wrong_password(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|e| e.code())
-        .is_some_and(|code| code == "28P01")
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "28P01")
 }
 
 impl Engine for PostgresEngine {
@@ -107,11 +102,7 @@ impl Engine for PostgresEngine {
             ("full_page_writes", fsync),
             ("synchronous_commit", fsync),
         ];
-        let further = self
-            .options
-            .settings
-            .iter()
-            .map(|(name, value)| (&**name, &**value));
+        let further = self.options.settings.iter().map(|(name, value)| (&**name, &**value));
         for (name, value) in settings.into_iter().chain(further) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -120,23 +111,16 @@ impl Engine for PostgresEngine {
 
     async fn is_ready(&self, pid: u32, ports: &[u16]) -> Result<bool, Error> {
         // Its own word first: whoever else listens on the port isn't asked.
-        if !self
-            .postmaster_pid()
-            .is_some_and(|file| file.pid == pid && file.ready)
-        {
+        if !self.postmaster_pid().is_some_and(|file| file.pid == pid && file.ready) {
             return Ok(false);
         }
         match self.connect(ports[0]).await {
             Ok(mut connection) => {
-                let one = sqlx::query_scalar::<_, i32>("select 1")
-                    .fetch_one(&mut connection)
-                    .await;
+                let one = sqlx::query_scalar::<_, i32>("select 1").fetch_one(&mut connection).await;
                 let _ = connection.close().await;
                 Ok(one.is_ok())
             }
-            Err(e) if is_wrong_password(&e) => {
-                Err(Error::WrongPassword(self.home.path.join("password")))
-            }
+            Err(e) if is_wrong_password(&e) => Err(Error::WrongPassword(self.home.path.join("password"))),
             Err(_) => Ok(false),
         }
     }

@@ -29,25 +29,13 @@ mod tests {
 
     #[test]
     fn a_whole_file_and_one_that_is_still_written() {
-        let text =
-            "4711\n/p/.tidewell/postgres/data\n1790000000\n23456\n\n127.0.0.1\n  1 2\nready   \n";
-        let expected = PostmasterPid {
-            pid: 4711,
-            port: Some(23_456),
-            ready: true,
-        };
+        let text = "4711\n/p/.tidewell/postgres/data\n1790000000\n23456\n\n127.0.0.1\n  1 2\nready   \n";
+        let expected = PostmasterPid { pid: 4711, port: Some(23_456), ready: true };
         assert_eq!(PostmasterPid::parse(text), Some(expected.clone()));
         let starting = text.replace("ready   ", "starting");
-        let expected = PostmasterPid {
-            ready: false,
-            ..expected
-        };
+        let expected = PostmasterPid { ready: false, ..expected };
         assert_eq!(PostmasterPid::parse(&starting), Some(expected));
-        let begun = PostmasterPid {
-            pid: 4711,
-            port: None,
-            ready: false,
-        };
+        let begun = PostmasterPid { pid: 4711, port: None, ready: false };
         assert_eq!(PostmasterPid::parse("4711\n"), Some(begun));
         assert_eq!(PostmasterPid::parse(""), None);
         assert_eq!(PostmasterPid::parse("half"), None);

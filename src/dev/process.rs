@@ -31,31 +31,17 @@ impl Process {
     /// Starts `command` with its output in `log`. It gets a process group of its own, so that the
     /// terminal's Ctrl-C reaches us alone and the order of stopping is ours.
     pub(super) fn start(command: &mut Command, log: &Log, on_drop: Signal) -> io::Result<Process> {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.writer()?)
-            .stderr(log.writer()?)
-            .process_group(0)
-            .spawn()?;
+        let child =
+            command.stdin(Stdio::null()).stdout(log.writer()?).stderr(log.writer()?).process_group(0).spawn()?;
         let pid = child.id();
         let began = began(pid).unwrap_or_default();
-        Ok(Process {
-            pid,
-            began,
-            child: Some(child),
-            on_drop: Some(on_drop),
-        })
+        Ok(Process { pid, began, child: Some(child), on_drop: Some(on_drop) })
     }
 
     /// Takes over a process that somebody else started; `None` where it has ended.
     pub(super) fn adopt(pid: u32, on_drop: Signal) -> Option<Process> {
         let began = began(pid)?;
-        Some(Process {
-            pid,
-            began,
-            child: None,
-            on_drop: Some(on_drop),
-        })
+        Some(Process { pid, began, child: None, on_drop: Some(on_drop) })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -134,13 +120,9 @@ pub(super) fn serving(program: &str, data: &Path) -> Vec<u32> {
     let serves = |pid: &u32| {
         let arguments = arguments(*pid);
         let mut arguments = arguments.iter();
-        arguments
-            .next()
-            .is_some_and(|first| first.rsplit('/').next() == Some(program))
+        arguments.next().is_some_and(|first| first.rsplit('/').next() == Some(program))
             && (arguments.any(|argument| argument.rsplit('=').next() == Some(&path))
-                || inode(data).is_some_and(|data| {
-                    inode(Path::new(&format!("/proc/{pid}/cwd"))) == Some(data)
-                }))
+                || inode(data).is_some_and(|data| inode(Path::new(&format!("/proc/{pid}/cwd"))) == Some(data)))
             && began(*pid).is_some()
     };
     fs::read_dir("/proc")
@@ -156,10 +138,7 @@ pub(super) fn serving(program: &str, data: &Path) -> Vec<u32> {
 pub(super) fn arguments(pid: u32) -> Vec<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&line);
-    text.trim_end_matches('\0')
-        .split('\0')
-        .map(str::to_owned)
-        .collect()
+    text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -180,9 +159,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let log = Log::open(&folder.join("log")).unwrap();
         let mut command = Command::new("sh");
-        command
-            .args(["-c", "echo hello; exec sleep 60"])
-            .current_dir(&folder);
+        command.args(["-c", "echo hello; exec sleep 60"]).current_dir(&folder);
         let mut own = Process::start(&mut command, &log, Signal::SIGKILL).unwrap();
         assert!(own.is_alive() && !own.is_adopted());
         while !log.said("hello") || arguments(own.pid())[0] != "sleep" {
@@ -193,10 +170,7 @@ mod tests {
         let mut adopted = Process::adopt(own.pid(), Signal::SIGKILL).unwrap();
         assert!(adopted.is_alive() && adopted.is_adopted());
         assert!(adopted.end(Signal::SIGTERM, Duration::from_secs(10)).await);
-        assert!(
-            !own.is_alive(),
-            "a zombie counts as ended, and is reaped here"
-        );
+        assert!(!own.is_alive(), "a zombie counts as ended, and is reaped here");
         assert!(Process::adopt(own.pid(), Signal::SIGKILL).is_none());
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -49,8 +49,11 @@ pub(super) trait Engine {
         Vec::new()
     }
     /// Whether the process, and no stranger on its port, answers with our own secret.
-    fn is_ready(&self, pid: u32, ports: &[u16])
-    -> impl Future<Output = Result<bool, Error>> + Send;
+    fn is_ready(&self, pid: u32, ports: &[u16]) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Whether a process that was left behind can go on serving this data.
+    fn is_of_use(&self, _pid: u32) -> bool {
+        true
+    }
     /// The ports of a process that was left behind, once they can be known.
     fn ports_of(&self, pid: u32) -> Option<Vec<u16>>;
 
@@ -73,21 +76,13 @@ impl<E: Engine> Running<E> {
         if let Some((process, ports)) = adopt(&engine).await? {
             let pid = process.pid();
             tracing::info!(pid, "took over the {} left running", E::SERVER.name());
-            return Ok(Self {
-                engine,
-                ports,
-                process,
-            });
+            return Ok(Self { engine, ports, process });
         }
         let remembered = engine.home().ports();
         let usable = remembered.len() == E::PORTS && remembered.iter().all(|p| port::is_free(*p));
         let (process, ports) = launch(&engine, usable.then_some(remembered), false).await?;
         engine.home().remember_ports(&ports)?;
-        Ok(Self {
-            engine,
-            ports,
-            process,
-        })
+        Ok(Self { engine, ports, process })
     }
 
     /// Starts a stopped server again where it was. One that runs is left alone.
@@ -104,11 +99,7 @@ impl<E: Engine> Running<E> {
     }
 
     pub(super) async fn kill(&mut self) -> Result<(), Error> {
-        end::<E>(
-            &mut self.process,
-            &[(Signal::SIGKILL, Duration::from_secs(10))],
-        )
-        .await
+        end::<E>(&mut self.process, &[(Signal::SIGKILL, Duration::from_secs(10))]).await
     }
 }
 
@@ -130,7 +121,8 @@ async fn adopt<E: Engine>(engine: &E) -> Result<Option<(Process, Vec<u16>)>, Err
             continue;
         };
         let since = Instant::now();
-        while process.is_alive() && since.elapsed() < ADOPT_WITHIN {
+        let useful = engine.is_of_use(pid);
+        while useful && process.is_alive() && since.elapsed() < ADOPT_WITHIN {
             if let Some(ports) = engine.ports_of(pid)
                 && engine.is_ready(pid, &ports).await?
             {
@@ -162,17 +154,12 @@ async fn launch<E: Engine>(
         let log = log.map_err(Error::io("rotate", &engine.log_path()))?;
         let mut command = engine.command(&ports);
         // Nothing of our own surroundings (PGPORT, TYPESENSE_…, LC_ALL) may change what is run.
-        command
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("TZ", "UTC")
-            .envs(engine.environment());
+        command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").envs(engine.environment());
         if let Some(account) = engine.home().account {
             account.apply(&mut command);
         }
         let program = PathBuf::from(command.get_program());
-        let mut process =
-            Process::start(&mut command, &log, E::STOP[0].0).map_err(Error::io("run", &program))?;
+        let mut process = Process::start(&mut command, &log, E::STOP[0].0).map_err(Error::io("run", &program))?;
         let error = match until_ready(engine, &mut process, &ports, &log).await {
             Ok(()) => return Ok((process, ports)),
             Err(error) => error,
@@ -183,10 +170,7 @@ async fn launch<E: Engine>(
         }
         match (tries == TRIES, port_taken) {
             (true, true) => {
-                return Err(Error::PortTaken {
-                    server: E::SERVER,
-                    port: ports[0],
-                });
+                return Err(Error::PortTaken { server: E::SERVER, port: ports[0] });
             }
             (true, false) => return Err(error),
             (false, true) if !no_others => ports = choose()?,
@@ -195,12 +179,7 @@ async fn launch<E: Engine>(
     }
 }
 
-async fn until_ready<E: Engine>(
-    engine: &E,
-    process: &mut Process,
-    ports: &[u16],
-    log: &Log,
-) -> Result<(), Error> {
+async fn until_ready<E: Engine>(engine: &E, process: &mut Process, ports: &[u16], log: &Log) -> Result<(), Error> {
     let since = Instant::now();
     let mut tell_at = TELL_EVERY;
     while !engine.is_ready(process.pid(), ports).await? {
@@ -209,11 +188,7 @@ async fn until_ready<E: Engine>(
         }
         if since.elapsed() > READY_WITHIN {
             let seconds = READY_WITHIN.as_secs();
-            return Err(Error::NotReady {
-                server: E::SERVER,
-                seconds,
-                log: log.path.clone(),
-            });
+            return Err(Error::NotReady { server: E::SERVER, seconds, log: log.path.clone() });
         }
         if since.elapsed() > tell_at {
             tracing::info!(log = %log.path.display(), "{} is still starting", E::SERVER.name());
@@ -228,18 +203,12 @@ async fn stop<E: Engine>(process: &mut Process) -> Result<(), Error> {
     end::<E>(process, E::STOP).await
 }
 
-async fn end<E: Engine>(
-    process: &mut Process,
-    signals: &[(Signal, Duration)],
-) -> Result<(), Error> {
+async fn end<E: Engine>(process: &mut Process, signals: &[(Signal, Duration)]) -> Result<(), Error> {
     for (signal, patience) in signals {
         if process.end(*signal, *patience).await {
             return Ok(());
         }
         tracing::warn!(%signal, pid = process.pid(), "{} has not stopped yet", E::SERVER.name());
     }
-    Err(Error::Unstoppable {
-        server: E::SERVER,
-        pid: process.pid(),
-    })
+    Err(Error::Unstoppable { server: E::SERVER, pid: process.pid() })
 }

@@ -29,11 +29,7 @@ impl Typesense {
     ///
     /// # Errors
     /// See [`Error`]: a server that ends or doesn't answer, folders that can't be used.
-    pub async fn start(
-        binaries: &Binaries,
-        place: &Path,
-        options: &TypesenseOptions,
-    ) -> Result<Typesense, Error> {
+    pub async fn start(binaries: &Binaries, place: &Path, options: &TypesenseOptions) -> Result<Typesense, Error> {
         let home = Home::prepare(place)?;
         home.check_reach(&binaries.typesense())?;
         let api_key = home.secret("api-key")?;
@@ -47,9 +43,7 @@ impl Typesense {
             api_key,
             options: options.clone(),
         };
-        Ok(Typesense {
-            running: Running::adopt_or_launch(engine).await?,
-        })
+        Ok(Typesense { running: Running::adopt_or_launch(engine).await? })
     }
 
     /// The server's address.

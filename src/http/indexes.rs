@@ -68,7 +68,10 @@ pub(super) async fn create(
     };
     let made = db::index::insert(&state.pool, organization.id, &new).await.map_err(|error| {
         match db::broken_constraint(&error) {
-            Some("indexes_organization_id_slug_key") => Error::conflict("the organization has an index of this slug"),
+            // The alias is made of the organization and the slug, so either may be noticed first.
+            Some("indexes_organization_id_slug_key" | "indexes_alias_key") => {
+                Error::conflict("the organization has an index of this slug")
+            }
             _ => error.into(),
         }
     })?;

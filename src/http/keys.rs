@@ -1,10 +1,6 @@
 //! Tenant keys. Their secrets are shown once, when they are made.
 
-use axum::{
-    Json as Answer,
-    extract::State as Shared,
-    http::StatusCode,
-};
+use axum::{Json as Answer, extract::State as Shared, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -258,7 +254,9 @@ mod tests {
         for good in ["https://shop.example", "http://localhost:3000", "http://[::1]:8080", "capacitor://localhost"] {
             assert!(is_origin(good), "{good}");
         }
-        for bad in ["", "*", "shop.example", "https://", "https://a/", "https://a/b", "https://a b", "://a", "https://ä"] {
+        for bad in
+            ["", "*", "shop.example", "https://", "https://a/", "https://a/b", "https://a b", "://a", "https://ä"]
+        {
             assert!(!is_origin(bad), "{bad}");
         }
     }

@@ -10,11 +10,15 @@ mod indexes;
 mod jobs;
 mod keys;
 mod observe;
+mod openapi;
 mod organizations;
 mod page;
+mod params;
 mod request_id;
+mod responses;
 mod search;
 mod state;
+mod validate;
 
 use axum::{
     Router,
@@ -30,6 +34,7 @@ use tower_http::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use error::{Error, Fault, Problem};
+pub use observe::install_recorder;
 pub use state::{Limits, State};
 
 /// The whole front end.
@@ -52,8 +57,6 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
-mod openapi;
-
 fn v1() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(documents::upsert, documents::delete_by_filter))
@@ -69,6 +72,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(dead_letters::retry))
         .routes(routes!(dead_letters::discard))
         .routes(routes!(dead_letters::show, dead_letters::mend))
+        .routes(routes!(dead_letters::acts))
         .routes(routes!(organizations::list, organizations::create))
         .routes(routes!(organizations::show, organizations::update))
         .routes(routes!(organizations::usage))

@@ -1,6 +1,9 @@
 //! Requests counted and timed, and the process's recorder that keeps the numbers.
 
-use std::{sync::OnceLock, time::Instant};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -18,18 +21,28 @@ const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 /// The recorder is the process's, as the `metrics` facade wants it, so its handle is, too.
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Installs the recorder that `/metrics` renders, once in a process. The handle is to be told to `run_upkeep` every few
-/// seconds: timings pile up in memory until then.
+/// Timings pile up in memory until they are put into their buckets.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Installs the recorder that `/metrics` renders, once in a process, and keeps it up for as long as the process lives. To be
+/// called within the runtime.
 ///
 /// # Errors
 /// Where the process has a recorder already.
-pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
+pub fn install_recorder() -> Result<(), BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
         .install_recorder()?;
     describe_counter!(REQUESTS, Unit::Count, "Requests answered.");
     describe_histogram!(DURATION, Unit::Seconds, "From a request's head to the head of its answer.");
-    Ok(RECORDER.get_or_init(|| handle).clone())
+    let handle = RECORDER.get_or_init(|| handle);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            handle.run_upkeep();
+        }
+    });
+    Ok(())
 }
 
 /// What the process has counted, in Prometheus' text format; empty without a recorder.
@@ -42,7 +55,8 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = known(request.method());
     // The route, not the path: ids in a label would make a series of each.
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let took = began.elapsed();

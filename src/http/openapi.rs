@@ -1,16 +1,16 @@
 //! `/openapi.json`, generated from the handlers.
 
-use axum::{
-    body::Bytes,
-    http::header,
-    response::IntoResponse,
-};
-use utoipa::openapi::{
-    Components, Info, OpenApi, OpenApiBuilder,
-    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+use axum::{body::Bytes, http::header, response::IntoResponse};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Components, Info, OpenApi, OpenApiBuilder,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
 };
 
-use super::Error;
+use super::{Error, Problem};
+use crate::ingest::Accepted;
 
 const DESCRIPTION: &str = "Durable document writes into Typesense: a write answered 202 is in the database and will be \
     projected. Errors are RFC 9457 problem details with a stable `code`. A list is `{items, nextCursor}`, newest first.";
@@ -25,6 +25,8 @@ pub(super) fn base() -> OpenApi {
     let mut components = Components::new();
     components.add_security_scheme("tenant", SecurityScheme::Http(tenant));
     components.add_security_scheme("operator", SecurityScheme::ApiKey(ApiKey::Header(operator)));
+    add_schema::<Problem>(&mut components);
+    add_schema::<Accepted>(&mut components);
     let mut info = Info::new("Tidewell", env!("CARGO_PKG_VERSION"));
     info.description = Some(DESCRIPTION.to_owned());
     let none: [&str; 0] = [];
@@ -33,6 +35,13 @@ pub(super) fn base() -> OpenApi {
         .components(Some(components))
         .security(Some([SecurityRequirement::new("tenant", none), SecurityRequirement::new("operator", none)]))
         .build()
+}
+
+/// Types of answers that handlers share are named there, and described here.
+fn add_schema<T: ToSchema>(components: &mut Components) {
+    let mut schemas = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut schemas);
+    components.schemas.extend(schemas);
 }
 
 /// The document as an answer, serialized once.
@@ -45,4 +54,60 @@ pub(super) fn json(openapi: &OpenApi) -> impl IntoResponse + Clone + use<> {
 /// The route is there, and takes other methods: those that the `Allow` header lists.
 pub(super) async fn method_not_allowed() -> Error {
     Error::MethodNotAllowed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use utoipa_axum::router::OpenApiRouter;
+
+    use super::*;
+
+    fn document() -> Value {
+        let routes =
+            OpenApiRouter::with_openapi(base()).merge(super::super::v1()).merge(super::super::health::routes());
+        serde_json::to_value(routes.into_openapi()).expect("a document")
+    }
+
+    fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(name, value)| match value {
+                Value::String(target) if name == "$ref" => drop(found.insert(target)),
+                value => references(value, found),
+            }),
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_schema_that_is_named_is_there() {
+        let document = document();
+        let mut named = BTreeSet::new();
+        references(&document, &mut named);
+        let missing: Vec<_> =
+            named.into_iter().filter(|name| document.pointer(name.trim_start_matches('#')).is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn every_route_tells_its_parameters_once_and_what_it_is_for() {
+        for (path, methods) in document()["paths"].as_object().expect("paths") {
+            for (method, operation) in methods.as_object().expect("methods") {
+                let parameters: Vec<_> = operation["parameters"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|one| (&one["in"], &one["name"]))
+                    .collect();
+                let in_path = parameters.iter().filter(|(place, _)| *place == "path").count();
+                assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
+                let once: BTreeSet<_> = parameters.iter().map(|(place, name)| format!("{place} {name}")).collect();
+                assert_eq!(once.len(), parameters.len(), "{method} {path}");
+                assert!(operation["summary"].is_string(), "{method} {path}");
+            }
+        }
+    }
 }

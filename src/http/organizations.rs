@@ -45,7 +45,11 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/v1/organizations", tag = "organizations", security(("operator" = [])),
     request_body = NewOrganization,
     responses((status = 201, body = OrganizationView), Invalid, Refused, Conflict, TooLarge, Unprocessable))]
-pub(super) async fn create(_: Operator, Shared(state): Shared<State>, Json(new): Json<NewOrganization>) -> Result<Response, Error> {
+pub(super) async fn create(
+    _: Operator,
+    Shared(state): Shared<State>,
+    Json(new): Json<NewOrganization>,
+) -> Result<Response, Error> {
     let mut faults = Faults::default();
     faults.slug(&new.slug);
     faults.name(&new.name);
@@ -182,7 +186,8 @@ pub(super) struct OrganizationView {
 
 impl From<Organization> for OrganizationView {
     fn from(organization: Organization) -> Self {
-        let Organization { id, short_id: _, slug, name, plan, overage_enabled, wallet_minor, created_at } = organization;
+        let Organization { id, short_id: _, slug, name, plan, overage_enabled, wallet_minor, created_at } =
+            organization;
         Self { id, slug, name, plan, overage_enabled, wallet_minor, created_at }
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct PageQuery {
 impl PageQuery {
     /// The id that the page begins after.
     pub(super) fn before(&self) -> Result<Option<Uuid>, Error> {
-        let parse = |cursor: &String| Uuid::try_parse(cursor).map_err(|_| Error::invalid("cursor: not one that a list gave"));
+        let parse =
+            |cursor: &String| Uuid::try_parse(cursor).map_err(|_| Error::invalid("cursor: not one that a list gave"));
         self.cursor.as_ref().map(parse).transpose()
     }
 
@@ -54,7 +55,14 @@ impl PageQuery {
         let limit = usize::try_from(self.limit()?).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
+        Ok(Page::of(rows, more, id, show))
+    }
+}
+
+impl<T: ToSchema> Page<T> {
+    /// The page of exactly these rows; `more` follow or do not.
+    pub(super) fn of<R>(rows: Vec<R>, more: bool, id: impl Fn(&R) -> Uuid, show: impl Fn(R) -> T) -> Self {
         let next_cursor = rows.last().filter(|_| more).map(|row| id(row).to_string());
-        Ok(Page { items: rows.into_iter().map(show).collect(), next_cursor })
+        Self { items: rows.into_iter().map(show).collect(), next_cursor }
     }
 }

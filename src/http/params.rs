@@ -11,13 +11,13 @@ use super::Error;
 /// Parameters of the path. One that can't name anything, such as an id that is none, is not found.
 pub(super) struct Path<T>(pub(super) T);
 
-impl<T: DeserializeOwned + Send, S: Sync> FromRequestParts<S> for Path<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(path)) => Ok(Self(path)),
-            Err(PathRejection::FailedToDeserializePathParams(_)) => Err(Error::not_found("thing")),
+            Err(PathRejection::FailedToDeserializePathParams(_)) => Err(Error::not_found("resource")),
             Err(error) => Err(Error::Internal(error.to_string())),
         }
     }

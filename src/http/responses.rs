@@ -1,6 +1,11 @@
 //! The answers that are not successes, as `/openapi.json` lists them: each route names the ones that it can give.
 
-use utoipa::IntoResponses;
+use std::collections::BTreeMap;
+
+use utoipa::{
+    IntoResponses,
+    openapi::{RefOr, Response},
+};
 
 use super::Problem;
 
@@ -39,6 +44,12 @@ failure! {
     Unprocessable
 }
 
+failure! {
+    /// `unavailable`: `Retry-After` says when to try again
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable
+}
+
 /// What any route behind authentication may answer.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the answers")]
@@ -58,4 +69,23 @@ pub(super) enum Refused {
     /// `unavailable`: `Retry-After` says when to try again
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
+}
+
+/// What a route that takes a body for an index may answer: all of these.
+pub(super) struct Failures;
+
+impl IntoResponses for Failures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        [
+            Invalid::responses(),
+            Refused::responses(),
+            NotFound::responses(),
+            Conflict::responses(),
+            TooLarge::responses(),
+            Unprocessable::responses(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
 }

@@ -46,6 +46,7 @@ pub(super) struct Search {
     include_fields: Option<Names>,
     exclude_fields: Option<Names>,
     highlight_fields: Option<Names>,
+    #[expect(dead_code, reason = "there is one mode so far: reading it refuses the others")]
     mode: Option<Mode>,
 }
 
@@ -110,7 +111,7 @@ pub(super) struct MultiFound {
 #[utoipa::path(post, path = "/v1/indexes/{index}/search", tag = "search",
     params(("index" = String, Path, description = "The index's id or slug")),
     request_body = Search,
-    responses((status = 200, description = "What was found", body = Found), super::error::Failures))]
+    responses((status = 200, description = "What was found", body = Found), super::responses::Failures))]
 pub(super) async fn search(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -128,7 +129,7 @@ pub(super) async fn search(
 /// Search several indexes at once
 #[utoipa::path(post, path = "/v1/multi-search", tag = "search", request_body = MultiSearch,
     responses((status = 200, description = "One answer for each search, in order", body = MultiFound),
-              super::error::Failures))]
+              super::responses::Failures))]
 pub(super) async fn multi_search(
     Shared(state): Shared<State>,
     caller: Caller,

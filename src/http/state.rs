@@ -85,7 +85,17 @@ impl State {
 
     /// The index of that id or slug, if it is the caller's; another organization's is not found.
     pub(super) async fn index(&self, caller: &Caller, name: &str) -> Result<Arc<Index>, Error> {
-        let cached = (caller.organization_id(), name.to_owned());
+        self.index_within(caller, caller.organization_id(), name).await
+    }
+
+    /// As [`State::index`], looked for within an organization that is the caller's to name.
+    pub(super) async fn index_within(
+        &self,
+        caller: &Caller,
+        organization_id: Option<Uuid>,
+        name: &str,
+    ) -> Result<Arc<Index>, Error> {
+        let cached = (organization_id, name.to_owned());
         let index = match self.indexes.get(&cached).await {
             Some(index) => index,
             None => {

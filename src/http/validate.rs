@@ -26,8 +26,14 @@ impl Faults {
     }
 
     pub(super) fn name(&mut self, text: &str) {
-        if !(1..=MAX_NAME).contains(&text.chars().count()) || text.chars().any(char::is_control) || text.trim().is_empty() {
-            self.add("name", format!("must be 1 to {MAX_NAME} characters, not all of them blank, none a control character"));
+        if !(1..=MAX_NAME).contains(&text.chars().count())
+            || text.chars().any(char::is_control)
+            || text.trim().is_empty()
+        {
+            self.add(
+                "name",
+                format!("must be 1 to {MAX_NAME} characters, not all of them blank, none a control character"),
+            );
         }
     }
 

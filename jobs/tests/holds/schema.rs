@@ -9,7 +9,7 @@ async fn setup_may_run_on_several_replicas_at_once_and_again() {
     set_up_at_once(&pool).await;
     set_up_at_once(&pool).await;
     // Once more where apalis has nothing left to do, so that all come to our part together.
-    execute(&pool, "drop index apalis.idx_tidewell_jobs_ended, apalis.idx_tidewell_jobs_held").await;
+    execute(&pool, "drop index apalis.idx_tidewell_jobs_ended").await;
     set_up_at_once(&pool).await;
     enqueue(&pool, &[Probe::plain(1)]).await;
 }

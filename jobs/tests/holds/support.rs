@@ -55,12 +55,18 @@ pub(crate) async fn database() -> PgPool {
 }
 
 pub(crate) async fn bare_database() -> PgPool {
-    let url = "postgres://postgres@127.0.0.1:15432/postgres";
-    let admin = PgPool::connect(url).await.unwrap();
+    let url = server_url();
+    let admin = PgPool::connect(&url).await.unwrap();
     let name = format!("t{}", uuid::Uuid::new_v4().simple());
     sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
     admin.close().await;
     pool(url.parse::<PgConnectOptions>().unwrap().database(&name)).await
+}
+
+/// The server that is named in the environment.
+#[expect(clippy::disallowed_methods, reason = "it names the server of the tests")]
+fn server_url() -> String {
+    std::env::var("TIDEWELL_DATABASE_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:15432/postgres".to_owned())
 }
 
 pub(crate) async fn pool(options: PgConnectOptions) -> PgPool {

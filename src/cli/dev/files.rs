@@ -48,9 +48,14 @@ impl Secrets {
     pub(crate) fn keep(&self, folder: &Path) -> anyhow::Result<()> {
         write(folder, Self::FILE, self)
     }
+
+    /// Forgets them: they belong to data that are gone.
+    pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
+        remove(folder, Self::FILE)
+    }
 }
 
-/// Where everything is, for scripts and for the other commands.
+/// Where everything is, for scripts and for the other commands. There while `dev` is ready.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DevJson {
@@ -71,20 +76,20 @@ impl DevJson {
     pub(crate) fn keep(&self, folder: &Path) -> anyhow::Result<()> {
         write(folder, Self::FILE, self)
     }
+
+    pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
+        remove(folder, Self::FILE)
+    }
 }
 
-/// Deletes both files: they belong to data that are gone.
-pub(super) fn forget(folder: &Path) -> anyhow::Result<()> {
-    for file in [Secrets::FILE, DevJson::FILE] {
-        let path = folder.join(file);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("can't delete {}", path.display()));
-            }
-            _ => {}
+fn remove(folder: &Path, file: &str) -> anyhow::Result<()> {
+    let path = folder.join(file);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("can't delete {}", path.display()))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn read<T: DeserializeOwned>(folder: &Path, file: &str) -> anyhow::Result<Option<T>> {
@@ -125,8 +130,8 @@ mod tests {
         let first = Secrets::open(&folder).unwrap();
         assert_eq!(Secrets::open(&folder).unwrap().operator_key, first.operator_key);
         assert_eq!(fs::metadata(folder.join("secrets.json")).unwrap().permissions().mode() & 0o777, 0o600);
-        forget(&folder).unwrap();
-        forget(&folder).unwrap();
+        Secrets::remove(&folder).unwrap();
+        Secrets::remove(&folder).unwrap();
         assert_ne!(Secrets::open(&folder).unwrap().operator_key, first.operator_key);
         fs::write(folder.join("secrets.json"), "{").unwrap();
         assert!(Secrets::open(&folder).unwrap_err().to_string().contains("secrets.json is broken"));

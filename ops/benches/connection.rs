@@ -1,0 +1,93 @@
+//! HTTP to a `tidewell serve`, kept alive.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use bytes::Bytes;
+use reqwest::{
+    Client, Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+};
+use serde_json::Value;
+
+/// One caller; its connections are kept.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    http: Client,
+    base: String,
+}
+
+impl Connection {
+    /// With a header in every request that says who calls.
+    pub(crate) fn new(base: &str, (name, value): (&'static str, &str)) -> anyhow::Result<Self> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
+        let http = Client::builder()
+            .no_proxy()
+            .tcp_nodelay(true)
+            .default_headers(headers)
+            .timeout(Duration::from_secs(60))
+            .build()?;
+        Ok(Self { http, base: base.to_owned() })
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Bytes> {
+        self.send(Method::GET, path, Bytes::new(), StatusCode::OK).await
+    }
+
+    /// Makes something, as the operator; what was made.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let answer = self.send(Method::POST, path, body.to_string().into(), StatusCode::CREATED).await?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    pub(crate) async fn search(&self, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        self.send(Method::POST, path, body, StatusCode::OK).await
+    }
+
+    /// A write, which must be accepted.
+    pub(crate) async fn write(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<()> {
+        self.send(method, path, body, StatusCode::ACCEPTED).await.map(drop)
+    }
+
+    /// A write; one that is answered 503 is tried again until it is accepted.
+    pub(crate) async fn write_patiently(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<()> {
+        loop {
+            let (status, answer) = self.call(method.clone(), path, body.clone()).await?;
+            match status {
+                StatusCode::ACCEPTED => return Ok(()),
+                StatusCode::SERVICE_UNAVAILABLE => tokio::time::sleep(Duration::from_millis(200)).await,
+                _ => bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&answer)),
+            }
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes, wanted: StatusCode) -> anyhow::Result<Bytes> {
+        let (status, answer) = self.call(method.clone(), path, body).await?;
+        if status != wanted {
+            bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&answer));
+        }
+        Ok(answer)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request =
+            self.http.request(method, format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+        let answer = request.body(body).send().await?;
+        Ok((answer.status(), answer.bytes().await?))
+    }
+}
+
+/// The body of a batch of documents.
+pub(crate) fn batch(documents: &[String]) -> Bytes {
+    format!("{{\"documents\":[{}]}}", documents.join(",")).into()
+}
+
+/// Documents as batches, ready to be sent.
+pub(crate) fn batches(documents: &[String], size: usize) -> Vec<Bytes> {
+    documents.chunks(size).map(batch).collect()
+}

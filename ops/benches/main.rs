@@ -1,0 +1,159 @@
+//! `ops/bench`: what Tidewell does a second, beside what its servers could do at most.
+//!
+//! Real servers and real `tidewell` processes; each limit is measured in the same run on the same servers, in turns with the
+//! figure that it belongs to, because machines are noisy. Only figures go to standard output.
+
+mod accept;
+mod connection;
+mod cpu;
+mod documents;
+mod drain;
+mod fresh;
+mod load;
+mod memory;
+mod packages;
+mod process;
+mod raw;
+mod report;
+mod search;
+mod stack;
+mod tables;
+mod tenant;
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use report::Row;
+use stack::Stack;
+
+/// Measures Tidewell, and prints each figure with its limit and their ratio (higher is better).
+#[derive(Debug, Parser)]
+#[command(name = "ops/bench", max_term_width = 100)]
+struct Args {
+    /// What to measure
+    #[arg(value_enum, default_values_t = [What::All])]
+    what: Vec<What>,
+    /// Fewer documents and fewer rounds
+    #[arg(long)]
+    quick: bool,
+    /// Print `[{"name","value","limit","ratio","unit"}]`
+    #[arg(long)]
+    json: bool,
+    /// Cargo says so where this is run as a bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Documents a second that `serve` accepts; limit: the same rows inserted by hand
+    Accept,
+    /// Documents a second that `work` projects; limit: the best raw import
+    Drain,
+    /// How soon a single write can be found; limit: a direct write
+    Fresh,
+    /// Searches a second through `serve`; limit: the same searches sent to Typesense
+    Search,
+    /// Debian's packages, loaded and searched
+    Packages,
+    /// How much memory `serve` and `work` need
+    Memory,
+    /// What other tables for accepted writes would cost
+    Tables,
+    /// Not there yet
+    Sync,
+    /// Not there yet
+    Embed,
+    /// Everything that is there
+    All,
+}
+
+const ALL: [What; 7] =
+    [What::Accept, What::Drain, What::Fresh, What::Search, What::Packages, What::Memory, What::Tables];
+
+/// What a measurement is told.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    quick: bool,
+    /// One of many: those that take minutes are to take less.
+    one_of_many: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if !args.bench && std::env::args_os().len() == 1 {
+        eprintln!("nothing is measured outside of `cargo bench`");
+        return ExitCode::SUCCESS;
+    }
+    if let Some(missing) = args.what.iter().find(|what| matches!(what, What::Sync | What::Embed)) {
+        let name = format!("{missing:?}").to_lowercase();
+        eprintln!("there is nothing to measure yet for `{name}`: it comes with the feature");
+        return ExitCode::from(2);
+    }
+    // Said once for the process: reqwest wants to know whose cryptography.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(&args)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures in a task of its own, so that the servers are stopped in good order also after a panic or Ctrl-C.
+async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stack = Arc::new(Stack::start().await?);
+    let mut measuring = tokio::spawn(measure(stack.clone(), args.what.clone(), args.quick));
+    let outcome = tokio::select! {
+        outcome = &mut measuring => Some(outcome),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    let outcome = match outcome {
+        Some(Ok(rows)) => rows.map(Some),
+        Some(Err(panic)) => Err(anyhow::anyhow!("the measurement broke off: {panic}")),
+        None => {
+            eprintln!("stopping");
+            measuring.abort();
+            // Its processes are killed when what holds them is dropped: not before the task has ended.
+            let _ = measuring.await;
+            Ok(None)
+        }
+    };
+    stack.stop().await?;
+    let Some(rows) = outcome? else { return Ok(ExitCode::from(130)) };
+    println!("{}", if args.json { report::json(&rows)? } else { report::table(&rows) });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(stack: Arc<Stack>, what: Vec<What>, quick: bool) -> anyhow::Result<Vec<Row>> {
+    let what = if what.contains(&What::All) { ALL.to_vec() } else { what };
+    let scale = Scale { quick, one_of_many: what.len() > 1 };
+    let mut rows = Vec::new();
+    for what in what {
+        eprintln!("{what:?} …");
+        rows.extend(match what {
+            What::Accept => accept::measure(&stack, scale).await?,
+            What::Drain => drain::measure(&stack, scale).await?,
+            What::Fresh => fresh::measure(&stack, scale).await?,
+            What::Search => search::measure(&stack, scale).await?,
+            What::Packages => packages::measure(&stack).await?,
+            What::Memory => memory::measure(&stack, scale).await?,
+            What::Tables => tables::measure(&stack, scale).await?,
+            What::Sync | What::Embed | What::All => Vec::new(),
+        });
+        stack.tidy().await?;
+    }
+    Ok(rows)
+}

@@ -1,0 +1,120 @@
+//! search: searches a second through `serve`; beside the same searches sent to Typesense itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tidewell::domain::{document::VERSION_FIELD, fields::searchable, filter};
+
+use super::{
+    Scale,
+    accept::{BATCH, fill},
+    cpu::{self, Meter},
+    documents::{self, Documents},
+    load::{self, Load},
+    report::{Row, median, percentile, rounded},
+    stack::Stack,
+    tenant::{Index, Site, Tenant},
+};
+
+const CLIENTS: usize = 16;
+const DOCUMENTS: usize = 20_000;
+
+pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<Row>> {
+    let (rounds, count) = if scale.quick { (3, 1000) } else { (7, 4000) };
+    let site = Site::open(stack, "search").await?;
+    let (serve, tenant) = site.serve().await?;
+    let documents = Documents::new();
+    let texts: Vec<String> = (0..DOCUMENTS).map(|n| documents.json(n)).collect();
+    let index = tenant.index("search", &documents::fields()).await?;
+    let mut work = site.work()?;
+    fill(&tenant, &index, &texts, BATCH).await?;
+    site.wait_settled(&index, DOCUMENTS, &mut work).await?;
+    work.stop().await?;
+    let queries: Vec<String> = (0..count).map(|n| documents.query(n)).collect();
+    let through = Through::new(&tenant, &index, &queries);
+    let direct = Direct::new(stack, &tenant, &index, &queries)?;
+    let (mut values, mut limits, mut used) = (vec![], vec![], vec![]);
+    let (mut times, mut direct_times) = (vec![], vec![]);
+    for round in 0..=rounds {
+        let mut watched = stack.watched();
+        watched.push(serve.watched());
+        let meter = Meter::start(watched);
+        let load = through.run().await?;
+        let processors = meter.stop();
+        let raw = direct.run().await?;
+        eprintln!("  {} searches/s, direct {}", rounded(load.a_second(count)), rounded(raw.a_second(count)));
+        if round > 0 {
+            values.push(load.a_second(count));
+            limits.push(raw.a_second(count));
+            times.extend(load.latencies);
+            direct_times.extend(raw.latencies);
+            used.push(processors);
+        }
+    }
+    serve.stop().await?;
+    let latency = |name: &str, part: f64| {
+        Row::bound(name, percentile(&times, part), percentile(&direct_times, part), "ms").note("ratio = limit ÷ value")
+    };
+    let limit = format!("/multi_search of Typesense; both {CLIENTS} clients, {DOCUMENTS} documents");
+    let mut rows = vec![
+        Row::rate("search", median(&values), median(&limits), "searches/s").note(limit),
+        latency("search_p50_ms", 0.5),
+        latency("search_p99_ms", 0.99),
+    ];
+    rows.extend(cpu::rows("search", &used, count));
+    Ok(rows)
+}
+
+/// Searches through the gateway.
+struct Through {
+    tenant: Tenant,
+    path: String,
+    bodies: Arc<Vec<Bytes>>,
+}
+
+impl Through {
+    fn new(tenant: &Tenant, index: &Index, queries: &[String]) -> Self {
+        let bodies = queries.iter().map(|query| json!({ "q": query }).to_string().into());
+        Self { tenant: tenant.clone(), path: index.path("search"), bodies: Arc::new(bodies.collect()) }
+    }
+
+    async fn run(&self) -> anyhow::Result<Load> {
+        let (api, path, bodies) = (self.tenant.api.clone(), self.path.clone(), self.bodies.clone());
+        load::run(CLIENTS, bodies.len(), move |n| {
+            let (api, path, body) = (api.clone(), path.clone(), bodies[n].clone());
+            async move { api.search(&path, body).await.map(drop) }
+        })
+        .await
+    }
+}
+
+/// The searches that the gateway makes of them.
+struct Direct {
+    typesense: super::raw::Typesense,
+    bodies: Arc<Vec<Bytes>>,
+}
+
+impl Direct {
+    fn new(stack: &Stack, tenant: &Tenant, index: &Index, queries: &[String]) -> anyhow::Result<Self> {
+        let query_by = searchable(&documents::fields()).join(",");
+        let confined = filter::confine(None, tenant.organization.parse()?);
+        let search = |query: &String| -> Value {
+            json!({ "searches": [{
+                "collection": index.alias, "q": query, "query_by": query_by, "page": 1, "per_page": 10,
+                "filter_by": confined, "exclude_fields": VERSION_FIELD,
+            }] })
+        };
+        let bodies = queries.iter().map(|query| search(query).to_string().into());
+        Ok(Self { typesense: stack.typesense.clone(), bodies: Arc::new(bodies.collect()) })
+    }
+
+    async fn run(&self) -> anyhow::Result<Load> {
+        let (typesense, bodies) = (self.typesense.clone(), self.bodies.clone());
+        load::run(CLIENTS, bodies.len(), move |n| {
+            let (typesense, body) = (typesense.clone(), bodies[n].clone());
+            async move { typesense.multi_search(body).await.map(drop) }
+        })
+        .await
+    }
+}

@@ -1,0 +1,209 @@
+//! `tidewell dev`: everything on this machine in one process, servers included, and stopped together.
+
+mod banner;
+mod demo;
+pub(super) mod files;
+mod listen;
+mod products;
+
+use std::{path::Path, time::Duration};
+
+use sqlx::PgPool;
+use tidewell::{
+    config, db,
+    dev::{Options, PostgresOptions, Servers, TypesenseOptions, default_cache},
+    http, typesense, worker,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::files::{DevJson, Secrets};
+use super::{Session, database, process, shutdown};
+
+/// Everything that `dev` keeps, in the current folder.
+pub(super) const FOLDER: &str = ".tidewell";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Delete the data in .tidewell first
+    #[arg(long, conflicts_with = "down")]
+    fresh: bool,
+    /// The port of the API [default: that of TIDEWELL_LISTEN, 8700]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Make no demo organization, index and keys
+    #[arg(long)]
+    no_demo: bool,
+    /// Stop the servers that a crash has left running, and do nothing else
+    #[arg(long)]
+    down: bool,
+}
+
+pub(super) async fn run(session: &Session, args: &Args) -> anyhow::Result<()> {
+    let folder = Path::new(FOLDER);
+    if args.down {
+        return down(session, folder).await;
+    }
+    let shutdown = shutdown::on_signal("; servers that are left running are stopped by `tidewell dev --down`")?;
+    // First of all: a port that is taken is better told before anything has been started.
+    let listener = listen::on(session.config.listen, args.port, folder)?;
+    let config = &session.config;
+    let options = Options {
+        cache: config.cache.clone().unwrap_or_else(|| default_cache(config::home_folder().as_deref())),
+        dir: folder.to_owned(),
+        fresh: args.fresh,
+        postgres: config.database_url.is_none().then(PostgresOptions::default),
+        typesense: config.typesense_url.is_none().then(TypesenseOptions::default),
+    };
+    let mut servers = tokio::select! {
+        servers = Servers::start(&options) => servers?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let outcome = live(session, args, listener, &mut servers, &shutdown).await;
+    let stopped = servers.stop().await;
+    outcome?;
+    Ok(stopped?)
+}
+
+async fn down(session: &Session, folder: &Path) -> anyhow::Result<()> {
+    let stopped = Servers::down(folder).await?;
+    let view = serde_json::json!({ "stopped": { "postgres": stopped.postgres, "typesense": stopped.typesense } });
+    session.show(&view, || {
+        let servers = [("PostgreSQL", stopped.postgres), ("Typesense", stopped.typesense)];
+        let stopped = servers.iter().filter_map(|(name, pid)| pid.map(|pid| format!("stopped {name} (process {pid})")));
+        let stopped: Vec<String> = stopped.collect();
+        if stopped.is_empty() { "no server of this folder was running".to_owned() } else { stopped.join("\n") }
+    })
+}
+
+/// All that happens between the start of the servers and their stop.
+async fn live(
+    session: &Session,
+    args: &Args,
+    listener: TcpListener,
+    servers: &mut Servers,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let folder = Path::new(FOLDER);
+    DevJson::remove(folder)?;
+    if args.fresh {
+        Secrets::remove(folder)?;
+    }
+    let mut secrets = Secrets::open(folder)?;
+    let place = place(session, servers, &secrets, &listener)?;
+    let pool = db::connect_lazily(&place.database_url, session.config.database_connections)?;
+    let preparing = async {
+        database::wait_until_up(&place.database_url).await?;
+        database::migrate(&pool).await
+    };
+    tokio::select! {
+        prepared = preparing => prepared?,
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    let ours = format!("dev-{}-", secrets.folder_id);
+    // The folder is locked, so whoever held these is dead.
+    let released = db::lane::release_all(&pool, &ours).await?;
+    if released > 0 {
+        tracing::info!(released, "took over the lanes that a dead process held");
+    }
+
+    let stop = shutdown.child_token();
+    let worker = format!("{ours}{}", std::process::id());
+    let mut processes = processes(session, &place, listener, pool.clone(), worker, &stop)?;
+    let until_told = async {
+        let keys = match args.no_demo {
+            true => None,
+            false => Some(demo::make(&pool, &session.config, folder, &mut secrets, shutdown).await?),
+        };
+        if !shutdown.is_cancelled() {
+            place.keep(folder)?;
+            banner::print(session, &place, keys.as_ref())?;
+        }
+        shutdown.cancelled().await;
+        anyhow::Ok(())
+    };
+    let mut outcome = tokio::select! {
+        told = until_told => told,
+        fault = keep_up(servers) => fault,
+        ended = ended(&mut processes) => ended,
+    };
+    stop.cancel();
+    while !processes.is_empty() {
+        outcome = outcome.and(ended(&mut processes).await);
+    }
+    pool.close().await;
+    DevJson::remove(folder)?;
+    outcome
+}
+
+/// The front end and the workers, each on connections of its own, as they are where they run apart.
+fn processes(
+    session: &Session,
+    place: &DevJson,
+    listener: TcpListener,
+    pool: PgPool,
+    worker: String,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let config = &session.config;
+    let typesense = typesense::Client::new(&place.typesense_url, &place.typesense_api_key)?;
+    let state = http::State::new(pool, typesense.clone(), Some(&place.operator_key), process::limits(config));
+    let pool = db::connect_lazily(&place.database_url, config.database_connections)?;
+    let options = process::worker_options(config, worker);
+    let mut processes = JoinSet::new();
+    processes.spawn(process::front_end(listener, state, stop.clone()));
+    let stop = stop.clone();
+    processes.spawn(async move {
+        worker::run(pool.clone(), typesense, options, stop).await;
+        pool.close().await;
+        Ok(())
+    });
+    Ok(processes)
+}
+
+/// The end of the next of them, early or not.
+async fn ended(processes: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    match processes.join_next().await {
+        Some(ended) => ended?,
+        None => Ok(()),
+    }
+}
+
+/// Starts servers again that die; ends only where one can't be started.
+async fn keep_up(servers: &mut Servers) -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Some(postgres) = &mut servers.postgres
+            && !postgres.is_running()
+        {
+            tracing::warn!("PostgreSQL has died: starting it again");
+            postgres.start_again_on_same_port().await?;
+        }
+        if let Some(typesense) = &mut servers.typesense
+            && !typesense.is_running()
+        {
+            tracing::warn!("Typesense has died: starting it again");
+            typesense.start_again_on_same_port().await?;
+        }
+    }
+}
+
+/// Where everything is: the settings where they say so, else the embedded servers.
+fn place(session: &Session, servers: &Servers, secrets: &Secrets, listener: &TcpListener) -> anyhow::Result<DevJson> {
+    let config = &session.config;
+    let database_url = config.database_url.clone().or_else(|| Some(servers.postgres.as_ref()?.url()));
+    let typesense_url = config.typesense_url.clone().or_else(|| Some(servers.typesense.as_ref()?.url()));
+    // A key that stands in the settings without a URL belongs to no embedded server.
+    let typesense_api_key = match &servers.typesense {
+        Some(typesense) => Some(typesense.api_key().to_owned()),
+        None => config.typesense_api_key.clone(),
+    };
+    Ok(DevJson {
+        api_url: listen::url(listener.local_addr()?),
+        operator_key: config.athena_key_12.clone().unwrap_or_else(|| secrets.operator_key.clone()),
+        database_url: database_url.unwrap_or_default(),
+        typesense_url: typesense_url.unwrap_or_default(),
+        typesense_api_key: typesense_api_key.unwrap_or_default(),
+    })
+}

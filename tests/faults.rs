@@ -1,0 +1,338 @@
+//! What must hold whatever breaks: nothing acknowledged is lost, nothing stale stays, only what Typesense refuses is dead.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::support::{
+    client::Client,
+    eventually,
+    oracle::{Oracle, held, unsettled},
+    process::Process,
+    proxy::{Fault, Proxy},
+    servers::own_servers,
+    stack::{Setting, Stack, Tenant},
+};
+
+const DOCUMENTS: &str = "/v1/indexes/books/documents";
+const BATCH: &str = "/v1/indexes/books/documents:batch";
+
+fn alias(tenant: &Tenant) -> String {
+    tenant.index["alias"].as_str().expect("an alias").to_owned()
+}
+
+fn book(id: &str, title: &str) -> Value {
+    json!({ "id": id, "title": title })
+}
+
+/// Writes that flow in: batches of upserts, some of them of documents that Typesense refuses, and deletes, of ids that come again.
+struct Flow {
+    random: StdRng,
+    oracle: Oracle,
+    /// `(id, title)` of every document that Typesense refuses.
+    refused: BTreeSet<(String, String)>,
+    /// Those of them that no later write of the document could overtake: they must be dead, all of them.
+    last_refused: BTreeMap<String, String>,
+    ids: usize,
+    written: usize,
+}
+
+impl Flow {
+    fn new(seed: u64, ids: usize) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        let (refused, last_refused) = Default::default();
+        Self { random, oracle: Oracle::default(), refused, last_refused, ids, written: 0 }
+    }
+
+    /// Sends one request, again until it is acknowledged, and only then tells the oracle.
+    async fn write(&mut self, client: &Client) {
+        let size = *[1, 10, 100].choose(&mut self.random).expect("a size");
+        let key = format!("request-{}-{}", self.written, self.random.random::<u32>());
+        let ids: Vec<String> = (0..size).map(|_| self.random.random_range(0..self.ids).to_string()).collect();
+        let is_delete = self.random.random_bool(0.1);
+        let documents: Vec<Value> = match is_delete {
+            true => vec![],
+            false => ids.iter().enumerate().map(|(n, id)| self.document(id, n)).collect(),
+        };
+        let (path, body) = match is_delete {
+            true => ("/v1/indexes/books/documents:batchDelete", json!({ "ids": ids })),
+            false => (BATCH, json!({ "documents": documents })),
+        };
+        eventually(Duration::from_secs(120), || async {
+            let request = client.request(reqwest::Method::POST, path).header("idempotency-key", &key).json(&body);
+            match request.send().await {
+                Ok(answer) if answer.status() == 202 => Ok(()),
+                Ok(answer) if matches!(answer.status().as_u16(), 409 | 503) => Err(format!("{}", answer.status())),
+                Ok(answer) => panic!("{}: {}", answer.status(), answer.text().await.unwrap_or_default()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+        self.written += size;
+        for (n, id) in ids.iter().enumerate() {
+            self.last_refused.remove(id);
+            if is_delete {
+                self.oracle.delete(id);
+            } else if documents[n]["title"].is_string() {
+                self.oracle.upsert(&documents[n]);
+            } else {
+                self.refused.insert((id.clone(), documents[n]["title"].to_string()));
+                self.last_refused.insert(id.clone(), documents[n]["title"].to_string());
+            }
+        }
+    }
+
+    fn document(&mut self, id: &str, n: usize) -> Value {
+        let written = self.written + n;
+        match self.random.random_bool(0.01) {
+            true => json!({ "id": id, "title": written }),
+            false => book(id, &format!("write {written} of {id}")),
+        }
+    }
+
+    /// Waits until everything is settled; then the collection must be what the oracle says, and the dead letters what was refused.
+    async fn holds(&self, setting: &Setting, tenant: &Tenant, pool: &PgPool) {
+        eventually(Duration::from_secs(180), || unsettled(pool)).await;
+        self.oracle.equals(setting, &alias(tenant)).await;
+        let dead: Vec<(String, String)> = sqlx::query_as(
+            "select document_id, (body::jsonb -> 'title')::text from tidewell.dead_letters where error_code = 'document_refused'",
+        )
+        .fetch_all(pool)
+        .await
+        .expect("dead letters");
+        let (others,): (i64,) = sqlx::query_as("select count(*) from tidewell.dead_letters where error_code <> 'document_refused'")
+            .fetch_one(pool)
+            .await
+            .expect("a count");
+        assert_eq!(others, 0, "only what Typesense refuses is dead");
+        let dead: BTreeSet<_> = dead.into_iter().collect();
+        // A refused write that a newer one overtook before it was sent was never put to Typesense.
+        assert!(dead.is_subset(&self.refused), "dead without being bad: {:?}", dead.difference(&self.refused).take(5));
+        let missing: Vec<_> = self.last_refused.iter().filter(|(id, title)| !dead.contains(&((*id).clone(), (*title).clone()))).collect();
+        assert!(missing.is_empty(), "refused, and not dead: {missing:?}");
+        let (used, total, ended): (i64, i64, i64) = sqlx::query_as(
+            "select (select used from tidewell.usage), sum(total)::bigint, sum(succeeded + dead + superseded)::bigint
+             from tidewell.jobs",
+        )
+        .fetch_one(pool)
+        .await
+        .expect("counts");
+        assert_eq!((used, ended), (self.written as i64, self.written as i64), "of {total} rows");
+    }
+}
+
+/// How many documents flow in each of these tests. By hand, try a hundred thousand.
+fn documents() -> usize {
+    std::env::var("FLOW_DOCUMENTS").ok().map_or(6000, |text| text.parse().expect("a number"))
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_stale_when_workers_and_front_ends_are_killed_again_and_again() {
+    let stack = Stack::without_worker(Setting::fresh().await.with("TIDEWELL_LEASE_SECONDS", 5)).await;
+    let tenant = stack.tenant("killed").await;
+    let pool = stack.setting.pool().await;
+    let mut flow = Flow::new(1, 1500);
+    let mut workers: Vec<Process> = vec![stack.setting.work(), stack.setting.work()];
+    let mut front = stack.setting.serve();
+    let mut next_kill = 0;
+    while flow.written < documents() {
+        flow.write(&tenant.client.at(&front.operator.base)).await;
+        if flow.written > next_kill {
+            next_kill += documents() / 8;
+            workers.remove(0).kill();
+            workers.push(stack.setting.work());
+            if flow.random.random_bool(0.5) {
+                front.process.kill();
+                front = stack.setting.serve();
+            }
+        }
+    }
+    flow.holds(&stack.setting, &tenant, &pool).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_stale_when_typesense_and_postgres_stop_and_start_again() {
+    let mut servers = own_servers().await;
+    let setting = Setting {
+        database_url: servers.fresh_database().await,
+        typesense_url: servers.typesense_url(),
+        typesense_api_key: servers.typesense_api_key(),
+        more: vec![],
+    };
+    let stack = Stack::of(setting).await;
+    let tenant = stack.tenant("restarted").await;
+    let mut flow = Flow::new(2, 1500);
+    let third = documents() / 3;
+    while flow.written < third {
+        flow.write(&tenant.client).await;
+    }
+    servers.stop_typesense().await;
+    while flow.written < 2 * third {
+        flow.write(&tenant.client).await;
+    }
+    let status = crate::support::process::run(&["status", "--json"], &stack.setting.variables());
+    let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
+    assert_eq!(status["workers"][0]["breaker"], "open", "{status:#}");
+    servers.start_typesense().await;
+    servers.restart_postgres().await;
+    while flow.written < 3 * third {
+        flow.write(&tenant.client).await;
+    }
+    let pool = stack.setting.pool().await;
+    flow.holds(&stack.setting, &tenant, &pool).await;
+}
+
+#[tokio::test]
+async fn an_import_that_lands_after_its_workers_death_is_seen_and_repaired() {
+    let mut setting = Setting::fresh().await.with("TIDEWELL_DOUBT_SECONDS", 30);
+    let typesense_url = setting.typesense_url.clone();
+    let mut proxy = Proxy::before(&typesense_url).await;
+    let mut stack = Stack::without_worker(setting.clone()).await;
+    let tenant = stack.tenant("late").await;
+    // The first worker speaks to Typesense through the proxy.
+    setting.typesense_url = proxy.url.clone();
+    let first = setting.work();
+    let seed = json!({ "documents": [book("updated", "old"), book("deleted", "old"), book("untouched", "old")] });
+    let job = tenant.client.post(BATCH, &seed).await.expect(202);
+    tenant.client.ended(&job).await;
+
+    proxy.set(Fault::Hold);
+    let stale = json!({ "documents": [book("updated", "stale"), book("deleted", "stale"), book("untouched", "kept")] });
+    tenant.client.post(BATCH, &stale).await.expect(202);
+    // Each lane sends an import of its own: all of them are held.
+    let mut held_back = vec![];
+    let mut seen = 0;
+    while seen < 3 {
+        let import = proxy.held.recv().await.expect("an import");
+        seen += import.body.lines().count();
+        held_back.push(import);
+    }
+    first.kill();
+    // Its successor, which knows no proxy, projects newer writes.
+    stack.worker = Some(stack.setting.work());
+    let job = tenant.client.put(DOCUMENTS, &book("updated", "new")).await.expect(202);
+    tenant.client.ended(&job).await;
+    let job = tenant.client.delete(&format!("{DOCUMENTS}/deleted")).await.expect(202);
+    tenant.client.ended(&job).await;
+    let mut oracle = Oracle::default();
+    oracle.upsert(&book("updated", "new"));
+    oracle.upsert(&book("untouched", "kept"));
+    eventually(Duration::from_secs(20), || async {
+        let held = held(&stack.setting, &alias(&tenant)).await;
+        if held == oracle.0 { Ok(()) } else { Err(held) }
+    })
+    .await;
+
+    for import in held_back {
+        import.let_go().await;
+    }
+    let landed = held(&stack.setting, &alias(&tenant)).await;
+    assert_eq!(landed["updated"]["title"], "stale", "the late import did land over the newer write");
+    assert!(landed.contains_key("deleted"), "and revived the deleted document");
+    let pool = stack.setting.pool().await;
+    eventually(Duration::from_secs(60), || unsettled(&pool)).await;
+    oracle.equals(&stack.setting, &alias(&tenant)).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_answers_503_pauses_the_lanes_and_spends_no_attempts() {
+    let mut setting = Setting::fresh().await;
+    let proxy = Proxy::before(&setting.typesense_url).await;
+    let direct = setting.clone();
+    setting.typesense_url = proxy.url.clone();
+    let stack = Stack::of(setting).await;
+    let tenant = stack.tenant("paused").await;
+    proxy.set(Fault::Unavailable);
+    let job = tenant.client.post(BATCH, &json!({ "documents": [book("a", "A"), book("b", "B")] })).await.expect(202);
+    let status = eventually(Duration::from_secs(20), || async {
+        let status = crate::support::process::run(&["status", "--json"], &stack.setting.variables());
+        let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
+        if status["workers"][0]["breaker"] == "closed" { Err(status) } else { Ok(status) }
+    })
+    .await;
+    assert_eq!(status["indexes"][0]["backlog"], 2, "{status:#}");
+    proxy.set(Fault::None);
+    assert_eq!(tenant.client.ended(&job).await["counts"]["succeeded"], 2);
+    let pool = stack.setting.pool().await;
+    let dead: i64 = sqlx::query_scalar("select count(*) from tidewell.dead_letters").fetch_one(&pool).await.expect("a count");
+    assert_eq!(dead, 0);
+    assert_eq!(held(&direct, &alias(&tenant)).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_loses_and_doubles_nothing() {
+    let mut setting = Setting::fresh().await;
+    let proxy = Proxy::before(&setting.typesense_url).await;
+    setting.typesense_url = proxy.url.clone();
+    let stack = Stack::of(setting).await;
+    let tenant = stack.tenant("cut").await;
+    proxy.set(Fault::CutAnswer);
+    let documents: Vec<_> = (0..40).map(|n| book(&n.to_string(), "x")).collect();
+    let job = tenant.client.post(BATCH, &json!({ "documents": documents })).await.expect(202);
+    let pool = stack.setting.pool().await;
+    // Until at least one request has been lost.
+    eventually(Duration::from_secs(20), || async {
+        let flights: i64 = sqlx::query_scalar("select count(*) from tidewell.flights").fetch_one(&pool).await.expect("a count");
+        if flights > 0 { Ok(()) } else { Err("none yet") }
+    })
+    .await;
+    proxy.set(Fault::None);
+    let job = tenant.client.ended(&job).await;
+    assert_eq!(job["status"], "succeeded", "{job:#}");
+    eventually(Duration::from_secs(60), || unsettled(&pool)).await;
+    assert_eq!(held(&stack.setting, &alias(&tenant)).await.len(), 40);
+}
+
+#[tokio::test]
+async fn two_front_ends_and_two_workers_behave_as_one() {
+    let stack = Stack::of(Setting::fresh().await).await;
+    let tenant = stack.tenant("pair").await;
+    let (front, _worker) = (stack.setting.serve(), stack.setting.work());
+    let clients = [tenant.client.clone(), tenant.client.at(&front.operator.base)];
+    let mut flow = Flow::new(3, 800);
+    for n in 0.. {
+        if flow.written >= documents() / 2 {
+            break;
+        }
+        flow.write(&clients[n % 2]).await;
+    }
+    let pool = stack.setting.pool().await;
+    flow.holds(&stack.setting, &tenant, &pool).await;
+    let revoked = crate::support::stack::key(stack.operator(), "pair", &["search"]).await;
+    let searcher = clients[1].bearer(&revoked);
+    searcher.post("/v1/indexes/books/search", &json!({})).await.expect(200);
+    let keys = stack.operator().get("/v1/organizations/pair/keys").await.expect(200);
+    let key = keys["items"][0]["id"].as_str().expect("an id");
+    stack.operator().delete(&format!("/v1/organizations/pair/keys/{key}")).await.expect(200);
+    eventually(Duration::from_secs(1), || async {
+        match searcher.post("/v1/indexes/books/search", &json!({})).await.status.as_u16() {
+            401 => Ok(()),
+            status => Err(status),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_ends_in_order_and_the_next_goes_on() {
+    let mut stack = Stack::of(Setting::fresh().await).await;
+    let tenant = stack.tenant("term").await;
+    let mut flow = Flow::new(4, 500);
+    while flow.written < 1000 {
+        flow.write(&tenant.client).await;
+    }
+    stack.worker.take().expect("a worker").stop();
+    let pool = stack.setting.pool().await;
+    let (leased,): (i64,) = sqlx::query_as("select count(*) from tidewell.lanes where leased_until > now()")
+        .fetch_one(&pool)
+        .await
+        .expect("a count");
+    assert_eq!(leased, 0, "no lane has to wait for a lease to run out");
+    stack.worker = Some(stack.setting.work());
+    flow.holds(&stack.setting, &tenant, &pool).await;
+}

@@ -1,0 +1,109 @@
+//! Keyword search: what is asked, what comes back, and errors in the caller's terms.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::stack::{Setting, Stack, Tenant};
+
+const SEARCH: &str = "/v1/indexes/books/search";
+
+async fn library() -> (Stack, Tenant) {
+    let stack = Stack::start().await;
+    let tenant = stack.tenant("library").await;
+    let books: Vec<_> = (0..30)
+        .map(|n| json!({ "id": n.to_string(), "title": format!("Volume {n} of the sea"), "year": 1990 + n,
+                         "genre": if n % 3 == 0 { "poetry" } else { "prose" } }))
+        .collect();
+    let job = tenant.client.post("/v1/indexes/books/documents:batch", &json!({ "documents": books })).await.expect(202);
+    tenant.client.ended(&job).await;
+    (stack, tenant)
+}
+
+#[tokio::test]
+async fn a_search_finds_filters_sorts_facets_and_pages() {
+    let (_stack, tenant) = library().await;
+    let search = json!({ "q": "sea", "queryBy": ["title"], "filterBy": "year:>2000 && genre:=poetry", "sortBy": "year:desc",
+                         "facetBy": "genre", "perPage": 3, "page": 2, "excludeFields": ["year"] });
+    let found = tenant.client.post(SEARCH, &search).await.expect(200);
+    assert_eq!((&found["found"], &found["page"], &found["perPage"]), (&json!(6), &json!(2), &json!(3)));
+    let ids: Vec<_> = found["hits"].as_array().expect("hits").iter().map(|hit| &hit["document"]["id"]).collect();
+    assert_eq!(ids, ["18", "15", "12"]);
+    let hit = &found["hits"][0];
+    assert!(hit["document"].get("year").is_none() && hit["document"].get("_tidewell_version").is_none());
+    assert!(hit["highlights"][0]["snippet"].as_str().expect("a snippet").contains("<mark>sea</mark>"));
+    assert_eq!(found["facetCounts"][0]["counts"][0], json!({ "count": 6, "highlighted": "poetry", "value": "poetry" }));
+    assert!(found["searchTimeMs"].is_u64());
+    let all = tenant.client.post(SEARCH, &json!({})).await.expect(200);
+    assert_eq!((&all["found"], all["hits"].as_array().map(Vec::len)), (&json!(30), Some(10)));
+}
+
+#[tokio::test]
+async fn several_searches_are_answered_in_order() {
+    let (_stack, tenant) = library().await;
+    let searches = json!({ "searches": [{ "index": "books", "q": "volume", "perPage": 1 }, { "index": "books", "filterBy": "year:=1991" }] });
+    let found = tenant.client.post("/v1/multi-search", &searches).await.expect(200);
+    let counts: Vec<_> = found["results"].as_array().expect("results").iter().map(|result| &result["found"]).collect();
+    assert_eq!(counts, [30, 1]);
+    let none = json!({ "searches": [{ "index": "films" }] });
+    tenant.client.post("/v1/multi-search", &none).await.problem(404, "index_not_found");
+    let many = json!({ "searches": vec![json!({ "index": "books" }); 21] });
+    tenant.client.post("/v1/multi-search", &many).await.problem(422, "validation_failed");
+    tenant.client.post("/v1/multi-search", &json!({ "searches": [] })).await.problem(422, "validation_failed");
+}
+
+#[tokio::test]
+async fn a_search_that_can_not_be_run_says_what_to_change() {
+    let (_stack, tenant) = library().await;
+    
+    for (search, status, code) in [
+        (json!({ "filterBy": "nope:1" }), 400, "invalid_filter"),
+        (json!({ "filterBy": "year:1) || (year:2" }), 400, "invalid_filter"),
+        (json!({ "filterBy": "title:=`x" }), 400, "invalid_filter"),
+        (json!({ "sortBy": "nope:desc" }), 400, "invalid_sort"),
+        (json!({ "sortBy": "year" }), 400, "invalid_sort"),
+        (json!({ "queryBy": "nope", "q": "x" }), 400, "invalid_request"),
+        (json!({ "facetBy": "title" }), 400, "invalid_request"),
+        (json!({ "perPage": 101 }), 422, "validation_failed"),
+        (json!({ "page": 0 }), 422, "validation_failed"),
+        (json!({ "q": "x".repeat(501) }), 422, "validation_failed"),
+        (json!({ "pinned_hits": "1:1" }), 422, "validation_failed"),
+        (json!({ "mode": "vector" }), 422, "validation_failed"),
+    ] {
+        let answer = tenant.client.post(SEARCH, &search).await;
+        answer.problem(status, code);
+    }
+    let broken = tenant.client.request(Method::POST, SEARCH).body("{");
+    tenant.client.send(broken).await.problem(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_search_backend_that_is_away_is_503_and_retryable() {
+    let mut setting = Setting::fresh().await;
+    setting.typesense_url = "http://127.0.0.1:1".to_owned();
+    let stack = Stack::without_worker(setting).await;
+    let tenant = stack.tenant("away").await;
+    let answer = tenant.client.post(SEARCH, &json!({})).await;
+    answer.problem(503, "unavailable");
+    assert_eq!(answer.body["retryable"], true);
+    // Writes are taken all the same.
+    tenant.client.put("/v1/indexes/books/documents", &json!({ "id": "a", "title": "A" })).await.expect(202);
+}
+
+#[tokio::test]
+async fn the_description_of_the_api_names_every_route_and_the_rest_is_404_and_405() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let client = stack.operator();
+    let openapi = client.get("/openapi.json").await.expect(200);
+    let paths = openapi["paths"].as_object().expect("paths");
+    for path in ["/v1/indexes/{index}/documents:batch", "/v1/indexes/{index}/search", "/v1/multi-search", "/v1/jobs/{jobId}",
+                 "/v1/dead-letters:retry", "/v1/organizations/{org}/keys", "/healthz", "/readyz", "/metrics"] {
+        assert!(paths.contains_key(path), "{path} is not described: {:?}", paths.keys());
+    }
+    client.get("/nowhere").await.problem(404, "not_found");
+    let wrong = client.send(client.request(Method::PATCH, "/healthz")).await;
+    assert_eq!(wrong.status, 405);
+    let named = client.send(client.request(Method::GET, "/nowhere").header("x-request-id", "my-request")).await;
+    assert_eq!(named.header("x-request-id"), Some("my-request"));
+    let metrics = client.get("/metrics").await;
+    assert!(metrics.body.as_str().expect("text").contains("tidewell_"));
+}
