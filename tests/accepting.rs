@@ -24,9 +24,13 @@ async fn a_batch_is_answered_202_with_a_job_and_what_was_rejected() {
     let job = answer.expect(202);
     assert_eq!(location, format!("/v1/jobs/{}", job["jobId"].as_str().expect("an id")));
     assert_eq!((&job["status"], &job["index"], &job["accepted"]), (&json!("queued"), &json!("books"), &json!(2)));
-    let rejected: Vec<_> = job["rejected"].as_array().expect("a list").iter().map(|r| (&r["position"], &r["code"])).collect();
+    let rejected: Vec<_> =
+        job["rejected"].as_array().expect("a list").iter().map(|r| (&r["position"], &r["code"])).collect();
     let expected = [(1, "missing_id"), (2, "invalid_id"), (3, "invalid_document"), (4, "reserved_field")];
-    assert_eq!(rejected, expected.map(|(n, code)| (json!(n), json!(code))).iter().map(|(a, b)| (a, b)).collect::<Vec<_>>());
+    assert_eq!(
+        rejected,
+        expected.map(|(n, code)| (json!(n), json!(code))).iter().map(|(a, b)| (a, b)).collect::<Vec<_>>()
+    );
     let seen = tenant.client.get(&location).await.expect(200);
     let counts = json!({ "total": 2, "pending": 2, "succeeded": 0, "retrying": 0, "dead": 0, "superseded": 0 });
     assert_eq!((&seen["status"], &seen["counts"]), (&json!("queued"), &counts));
@@ -45,7 +49,8 @@ async fn every_form_of_write_is_taken() {
     assert_eq!((&job["accepted"], &job["rejected"][0]["code"]), (&json!(3), &json!("invalid_json")));
     client.ended(&job).await;
     client.delete(&format!("{documents}/b%2F%C3%BC%20%25")).await.expect(202);
-    let job = client.post("/v1/indexes/books/documents:batchDelete", &json!({ "ids": ["two", "unknown"] })).await.expect(202);
+    let job =
+        client.post("/v1/indexes/books/documents:batchDelete", &json!({ "ids": ["two", "unknown"] })).await.expect(202);
     client.ended(&job).await;
     let job = client.delete(&format!("{documents}?filterBy=title:One")).await.expect(202);
     assert_eq!(client.ended(&job).await["status"], "succeeded");
@@ -85,17 +90,21 @@ async fn bad_requests_are_refused_with_a_reason_and_write_nothing() {
     raw(r#"{"documents":[{"title":"x"}]}"#.to_owned()).await.problem(422, "validation_failed");
     raw("\u{fffd}".repeat(3)).await.problem(400, "invalid_request");
     let many: Vec<String> = (0..1001).map(|n| n.to_string()).collect();
-    client.post(BATCH, &books(&many.iter().map(String::as_str).collect::<Vec<_>>())).await.problem(413, "batch_too_large");
+    client
+        .post(BATCH, &books(&many.iter().map(String::as_str).collect::<Vec<_>>()))
+        .await
+        .problem(413, "batch_too_large");
     let large = json!({ "id": "a", "title": "x".repeat(1 << 20) });
     client.put("/v1/indexes/books/documents", &large).await.problem(413, "payload_too_large");
     raw(format!(r#"{{"documents":["{}"]}}"#, "x".repeat(33 << 20))).await.problem(413, "payload_too_large");
     client.delete("/v1/indexes/books/documents?filterBy=title:a)%20||%20(title:b").await.problem(400, "invalid_filter");
     client.delete("/v1/indexes/books/documents").await.problem(400, "invalid_request");
     client.post("/v1/indexes/none/documents:batch", &books(&["a"])).await.problem(404, "index_not_found");
-    let rows: i64 = sqlx::query_scalar("select (select count(*) from tidewell.outbox) + (select count(*) from tidewell.jobs)")
-        .fetch_one(&stack.setting.pool().await)
-        .await
-        .expect("a count");
+    let rows: i64 =
+        sqlx::query_scalar("select (select count(*) from tidewell.outbox) + (select count(*) from tidewell.jobs)")
+            .fetch_one(&stack.setting.pool().await)
+            .await
+            .expect("a count");
     assert_eq!(rows, 0);
 }
 
@@ -163,10 +172,11 @@ async fn quota_and_enqueue_are_one_both_or_neither() {
         assert_eq!((&answer.body["limit"], &answer.body["used"]), (&json!(10_000), &json!(9999)));
         assert!(answer.header("retry-after").is_some());
     }
-    let (used, rows): (i64, i64) = sqlx::query_as("select (select used from tidewell.usage), (select count(*) from tidewell.outbox)")
-        .fetch_one(&pool)
-        .await
-        .expect("counts");
+    let (used, rows): (i64, i64) =
+        sqlx::query_as("select (select used from tidewell.usage), (select count(*) from tidewell.outbox)")
+            .fetch_one(&pool)
+            .await
+            .expect("counts");
     assert_eq!((used, rows), (9999, 9));
     assert!(taken[0].header("x-quota-warning").is_some(), "80% are passed");
 }

@@ -53,7 +53,8 @@ async fn letters_of_one_cause_are_one_group_and_can_be_chosen_by_it() {
     let job = tenant.client.put(DOCUMENTS, &json!({ "id": "d", "title": "D", "year": "soon" })).await.expect(202);
     tenant.client.ended(&job).await;
     let groups = tenant.client.get("/v1/dead-letters:groups").await.expect(200);
-    let counts: Vec<_> = groups["items"].as_array().expect("items").iter().map(|group| group["count"].clone()).collect();
+    let counts: Vec<_> =
+        groups["items"].as_array().expect("items").iter().map(|group| group["count"].clone()).collect();
     assert_eq!(counts, [json!(3), json!(1)], "{groups:#}");
     let signature = groups["items"][0]["signature"].as_str().expect("a signature");
     let chosen = tenant.client.get(&format!("/v1/dead-letters?signature={signature}")).await.expect(200);
@@ -118,7 +119,10 @@ async fn nothing_dead_is_put_over_a_newer_write_or_revives_a_deleted_document() 
     assert_eq!(old.len(), 3);
     for letter in &old {
         let mended = json!({ "document": { "id": letter["documentId"], "title": "old" } });
-        client.put(&format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap()), &mended).await.problem(409, "conflict");
+        client
+            .put(&format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap()), &mended)
+            .await
+            .problem(409, "conflict");
     }
     let ids: Vec<_> = old.iter().map(|letter| letter["id"].clone()).collect();
     let retried = client.post("/v1/dead-letters:retry", &json!({ "ids": ids })).await.expect(200);
@@ -160,7 +164,8 @@ async fn a_redriven_delete_by_filter_spares_later_writes() {
     client.ended(&client.put(DOCUMENTS, &json!({ "id": "late", "title": "x", "pages": 1 })).await.expect(202)).await;
     // The operator adds the field that was missing.
     let alter = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let collection = format!("{}/collections/{}_v1", stack.setting.typesense_url, tenant.index["alias"].as_str().unwrap());
+    let collection =
+        format!("{}/collections/{}_v1", stack.setting.typesense_url, tenant.index["alias"].as_str().unwrap());
     let field = json!({ "fields": [{ "name": "pages", "type": "int32", "optional": true }] });
     let altered = alter.patch(collection).header("x-typesense-api-key", &stack.setting.typesense_api_key).json(&field);
     assert!(altered.send().await.expect("an answer").status().is_success());

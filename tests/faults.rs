@@ -13,7 +13,7 @@ use crate::support::{
     client::Client,
     eventually,
     oracle::{Oracle, held, unsettled},
-    process::Process,
+    process::{self, Process},
     proxy::{Fault, Proxy},
     servers::own_servers,
     stack::{Setting, Stack, Tenant},
@@ -105,15 +105,17 @@ impl Flow {
         .fetch_all(pool)
         .await
         .expect("dead letters");
-        let (others,): (i64,) = sqlx::query_as("select count(*) from tidewell.dead_letters where error_code <> 'document_refused'")
-            .fetch_one(pool)
-            .await
-            .expect("a count");
+        let (others,): (i64,) =
+            sqlx::query_as("select count(*) from tidewell.dead_letters where error_code <> 'document_refused'")
+                .fetch_one(pool)
+                .await
+                .expect("a count");
         assert_eq!(others, 0, "only what Typesense refuses is dead");
         let dead: BTreeSet<_> = dead.into_iter().collect();
         // A refused write that a newer one overtook before it was sent was never put to Typesense.
         assert!(dead.is_subset(&self.refused), "dead without being bad: {:?}", dead.difference(&self.refused).take(5));
-        let missing: Vec<_> = self.last_refused.iter().filter(|(id, title)| !dead.contains(&((*id).clone(), (*title).clone()))).collect();
+        let missing: Vec<_> =
+            self.last_refused.iter().filter(|(id, title)| !dead.contains(&((*id).clone(), (*title).clone()))).collect();
         assert!(missing.is_empty(), "refused, and not dead: {missing:?}");
         let (used, total, ended): (i64, i64, i64) = sqlx::query_as(
             "select (select used from tidewell.usage), sum(total)::bigint, sum(succeeded + dead + superseded)::bigint
@@ -129,6 +131,16 @@ impl Flow {
 /// How many documents flow in each of these tests. By hand, try a hundred thousand.
 fn documents() -> usize {
     std::env::var("FLOW_DOCUMENTS").ok().map_or(6000, |text| text.parse().expect("a number"))
+}
+
+/// Waits until the worker says that its backend is in trouble, and gives the whole status.
+async fn breaker_is_open(setting: &Setting) -> Value {
+    eventually(Duration::from_secs(20), || async {
+        let status = process::run(&["status", "--json"], &setting.variables());
+        let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
+        if status["workers"][0]["breaker"] == "closed" { Err(status) } else { Ok(status) }
+    })
+    .await
 }
 
 #[tokio::test]
@@ -175,9 +187,7 @@ async fn nothing_is_lost_or_stale_when_typesense_and_postgres_stop_and_start_aga
     while flow.written < 2 * third {
         flow.write(&tenant.client).await;
     }
-    let status = crate::support::process::run(&["status", "--json"], &stack.setting.variables());
-    let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
-    assert_eq!(status["workers"][0]["breaker"], "open", "{status:#}");
+    breaker_is_open(&stack.setting).await;
     servers.start_typesense().await;
     servers.restart_postgres().await;
     while flow.written < 3 * third {
@@ -249,17 +259,13 @@ async fn a_backend_that_answers_503_pauses_the_lanes_and_spends_no_attempts() {
     let tenant = stack.tenant("paused").await;
     proxy.set(Fault::Unavailable);
     let job = tenant.client.post(BATCH, &json!({ "documents": [book("a", "A"), book("b", "B")] })).await.expect(202);
-    let status = eventually(Duration::from_secs(20), || async {
-        let status = crate::support::process::run(&["status", "--json"], &stack.setting.variables());
-        let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
-        if status["workers"][0]["breaker"] == "closed" { Err(status) } else { Ok(status) }
-    })
-    .await;
+    let status = breaker_is_open(&stack.setting).await;
     assert_eq!(status["indexes"][0]["backlog"], 2, "{status:#}");
     proxy.set(Fault::None);
     assert_eq!(tenant.client.ended(&job).await["counts"]["succeeded"], 2);
     let pool = stack.setting.pool().await;
-    let dead: i64 = sqlx::query_scalar("select count(*) from tidewell.dead_letters").fetch_one(&pool).await.expect("a count");
+    let dead: i64 =
+        sqlx::query_scalar("select count(*) from tidewell.dead_letters").fetch_one(&pool).await.expect("a count");
     assert_eq!(dead, 0);
     assert_eq!(held(&direct, &alias(&tenant)).await.len(), 2);
 }
@@ -277,7 +283,8 @@ async fn an_answer_that_is_cut_off_loses_and_doubles_nothing() {
     let pool = stack.setting.pool().await;
     // Until at least one request has been lost.
     eventually(Duration::from_secs(20), || async {
-        let flights: i64 = sqlx::query_scalar("select count(*) from tidewell.flights").fetch_one(&pool).await.expect("a count");
+        let flights: i64 =
+            sqlx::query_scalar("select count(*) from tidewell.flights").fetch_one(&pool).await.expect("a count");
         if flights > 0 { Ok(()) } else { Err("none yet") }
     })
     .await;

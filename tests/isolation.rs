@@ -7,9 +7,40 @@ use crate::support::stack::Stack;
 
 /// Pieces that hostile filters are made of.
 const PIECES: [&str; 34] = [
-    "title:=red", "year:>0", "tenantId:!=zzz", "tenantId:*", "genre:=x", "title:", "(", ")", " ", "`", "``", "&&", "||", " && ",
-    " || ", "title:=`)`", "title:(", "\\`", "[", "]", ",", ":", ":(", "= ", "id:=foreign", "&", "|", "!=", "\"", "'",
-    "(tenantId:!=zzz)", "(year:>=0)", "(48.8, 2.3, 5 km)", "year:>0) || (year:>0",
+    "title:=red",
+    "year:>0",
+    "tenantId:!=zzz",
+    "tenantId:*",
+    "genre:=x",
+    "title:",
+    "(",
+    ")",
+    " ",
+    "`",
+    "``",
+    "&&",
+    "||",
+    " && ",
+    " || ",
+    "title:=`)`",
+    "title:(",
+    "\\`",
+    "[",
+    "]",
+    ",",
+    ":",
+    ":(",
+    "= ",
+    "id:=foreign",
+    "&",
+    "|",
+    "!=",
+    "\"",
+    "'",
+    "(tenantId:!=zzz)",
+    "(year:>=0)",
+    "(48.8, 2.3, 5 km)",
+    "year:>0) || (year:>0",
 ];
 
 #[tokio::test]
@@ -23,7 +54,8 @@ async fn no_filter_brings_back_a_document_of_another_tenant() {
     let mut random = StdRng::seed_from_u64(5);
     let mut answered = 0;
     for _ in 0..100 {
-        let searches: Vec<Value> = (0..20).map(|_| json!({ "index": "books", "filterBy": filter(&mut random), "facetBy": "genre" })).collect();
+        let searches: Vec<Value> =
+            (0..20).map(|_| json!({ "index": "books", "filterBy": filter(&mut random), "facetBy": "genre" })).collect();
         for search in searches {
             let search = search.as_object().expect("an object");
             let body = json!({ "filterBy": search["filterBy"], "facetBy": "genre" });
@@ -41,8 +73,15 @@ async fn no_filter_brings_back_a_document_of_another_tenant() {
 }
 
 fn filter(random: &mut StdRng) -> String {
-    const SOUND: [&str; 7] =
-        ["title:=red", "year:>=0", "title:!=zz", "genre:=x", "title:=[red,`a b`]", "(year:>=0 || genre:=x)", "title:=`) red`"];
+    const SOUND: [&str; 7] = [
+        "title:=red",
+        "year:>=0",
+        "title:!=zz",
+        "genre:=x",
+        "title:=[red,`a b`]",
+        "(year:>=0 || genre:=x)",
+        "title:=`) red`",
+    ];
     const GLUE: [&str; 9] = [" && ", "||", " || ", " ", "", ") || (", ")(", ")", "&&"];
     if random.random_bool(0.3) {
         return (0..random.random_range(1..9)).map(|_| *PIECES.choose(random).expect("a piece")).collect();

@@ -1,5 +1,6 @@
 //! Tidewell from the outside: real processes on real servers.
 
+#[expect(unreachable_pub, reason = "written as a library of its own, which `jobs` uses too")]
 mod support;
 
 mod accepting;

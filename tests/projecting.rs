@@ -35,7 +35,8 @@ async fn an_accepted_document_becomes_searchable_through_an_alias_made_on_first_
     let document = &found["hits"][0]["document"];
     assert_eq!((&document["id"], &document["tenantId"]), (&json!("moby"), &tenant.organization["id"]));
     assert!(document.get("_tidewell_version").is_none());
-    let index = stack.operator().get(&format!("/v1/indexes/{}", tenant.index["id"].as_str().unwrap())).await.expect(200);
+    let index =
+        stack.operator().get(&format!("/v1/indexes/{}", tenant.index["id"].as_str().unwrap())).await.expect(200);
     assert_eq!(index["collection"], format!("{}_v1", alias(&tenant)));
 }
 
@@ -48,8 +49,10 @@ async fn of_writes_of_one_document_the_last_wins_and_the_earlier_are_superseded(
     let second = tenant.client.put(DOCUMENTS, &book("b", "4")).await.expect(202);
     let _worker = stack.setting.work();
     let first = tenant.client.ended(&first).await;
-    assert_eq!((&first["status"], &first["counts"]["succeeded"], &first["counts"]["superseded"]),
-               (&json!("succeeded"), &json!(1), &json!(3)));
+    assert_eq!(
+        (&first["status"], &first["counts"]["succeeded"], &first["counts"]["superseded"]),
+        (&json!("succeeded"), &json!(1), &json!(3))
+    );
     assert_eq!(tenant.client.ended(&second).await["counts"]["succeeded"], 1);
     let mut oracle = Oracle::default();
     oracle.upsert(&book("a", "3"));
@@ -66,7 +69,10 @@ async fn a_rejected_version_goes_to_the_dead_letters_and_does_not_cost_the_good_
     let job = tenant.client.post(BATCH, &batch).await.expect(202);
     let _worker = stack.setting.work();
     let job = tenant.client.ended(&job).await;
-    assert_eq!((&job["status"], &job["counts"]["succeeded"], &job["counts"]["dead"]), (&json!("partial"), &json!(2), &json!(2)));
+    assert_eq!(
+        (&job["status"], &job["counts"]["succeeded"], &job["counts"]["dead"]),
+        (&json!("partial"), &json!(2), &json!(2))
+    );
     assert_eq!(job["errors"][0]["code"], "document_refused");
     let mut oracle = Oracle::default();
     oracle.upsert(&book("a", "good"));
@@ -81,8 +87,30 @@ async fn ids_of_every_kind_are_written_found_and_deleted() {
     let stack = Stack::start().await;
     let tenant = stack.tenant("ids").await;
     let long = "x".repeat(512);
-    let ids = ["a,b", "a b", "`tick`", "[x]", "(y)", "q\"'", "s/l/a", "100%", "+", "ü→🦀", "&&", "||", " edge ", "c:d", "*",
-               ".", "..", "search", "import", "back\\slash", "id:=x", &long];
+    let ids = [
+        "a,b",
+        "a b",
+        "`tick`",
+        "[x]",
+        "(y)",
+        "q\"'",
+        "s/l/a",
+        "100%",
+        "+",
+        "ü→🦀",
+        "&&",
+        "||",
+        " edge ",
+        "c:d",
+        "*",
+        ".",
+        "..",
+        "search",
+        "import",
+        "back\\slash",
+        "id:=x",
+        &long,
+    ];
     let batch = json!({ "documents": ids.map(|id| book(id, "odd")) });
     let job = tenant.client.post(BATCH, &batch).await.expect(202);
     assert_eq!(tenant.client.ended(&job).await["counts"]["succeeded"], ids.len());
@@ -151,7 +179,8 @@ async fn a_schema_that_no_collection_can_be_made_of_costs_the_rows_and_says_why(
 async fn large_documents_pass_one_by_one() {
     let stack = Stack::start().await;
     let tenant = stack.tenant("large").await;
-    let documents: Vec<_> = (0..12).map(|n| json!({ "id": n.to_string(), "title": "x", "blob": "y".repeat(1_000_000) })).collect();
+    let documents: Vec<_> =
+        (0..12).map(|n| json!({ "id": n.to_string(), "title": "x", "blob": "y".repeat(1_000_000) })).collect();
     let job = tenant.client.post(BATCH, &json!({ "documents": documents })).await.expect(202);
     assert_eq!(tenant.client.ended(&job).await["counts"]["succeeded"], 12);
 }
@@ -162,12 +191,21 @@ async fn finished_rows_are_pruned_and_tombstones_outlive_what_is_older() {
     let stack = Stack::of(setting).await;
     let tenant = stack.tenant("prune").await;
     let pool = stack.setting.pool().await;
-    let job = tenant.client.post(BATCH, &json!({ "documents": [book("gone", "x"), book("kept", "x"), { "id": "kept", "title": 1 }] })).await;
+    let job = tenant
+        .client
+        .post(BATCH, &json!({ "documents": [book("gone", "x"), book("kept", "x"), { "id": "kept", "title": 1 }] }))
+        .await;
     tenant.client.ended(&job.expect(202)).await;
-    let job = tenant.client.post("/v1/indexes/books/documents:batchDelete", &json!({ "ids": ["gone", "kept"] })).await.expect(202);
+    let job = tenant
+        .client
+        .post("/v1/indexes/books/documents:batchDelete", &json!({ "ids": ["gone", "kept"] }))
+        .await
+        .expect(202);
     tenant.client.ended(&job).await;
-    for aged in ["update tidewell.jobs set finished_at = finished_at - interval '2 hours'",
-                 "update tidewell.documents set deleted_at = deleted_at - interval '2 hours'"] {
+    for aged in [
+        "update tidewell.jobs set finished_at = finished_at - interval '2 hours'",
+        "update tidewell.documents set deleted_at = deleted_at - interval '2 hours'",
+    ] {
         sqlx::query(aged).execute(&pool).await.expect("aged");
     }
     let keep = tidewell::db::prune::Keep {
@@ -176,7 +214,8 @@ async fn finished_rows_are_pruned_and_tombstones_outlive_what_is_older() {
         acts: Duration::from_secs(3600),
     };
     tidewell::db::prune::prune(&pool, keep).await.expect("pruned");
-    let left: Vec<String> = sqlx::query_scalar("select document_id from tidewell.documents").fetch_all(&pool).await.unwrap();
+    let left: Vec<String> =
+        sqlx::query_scalar("select document_id from tidewell.documents").fetch_all(&pool).await.unwrap();
     assert_eq!(left, ["kept"], "a dead letter may still be redriven: its tombstone must stand");
     let jobs: i64 = sqlx::query_scalar("select count(*) from tidewell.jobs").fetch_one(&pool).await.unwrap();
     assert_eq!(jobs, 0);

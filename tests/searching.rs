@@ -11,8 +11,10 @@ async fn library() -> (Stack, Tenant) {
     let stack = Stack::start().await;
     let tenant = stack.tenant("library").await;
     let books: Vec<_> = (0..30)
-        .map(|n| json!({ "id": n.to_string(), "title": format!("Volume {n} of the sea"), "year": 1990 + n,
-                         "genre": if n % 3 == 0 { "poetry" } else { "prose" } }))
+        .map(|n| {
+            json!({ "id": n.to_string(), "title": format!("Volume {n} of the sea"), "year": 1990 + n,
+                         "genre": if n % 3 == 0 { "poetry" } else { "prose" } })
+        })
         .collect();
     let job = tenant.client.post("/v1/indexes/books/documents:batch", &json!({ "documents": books })).await.expect(202);
     tenant.client.ended(&job).await;
@@ -54,7 +56,7 @@ async fn several_searches_are_answered_in_order() {
 #[tokio::test]
 async fn a_search_that_can_not_be_run_says_what_to_change() {
     let (_stack, tenant) = library().await;
-    
+
     for (search, status, code) in [
         (json!({ "filterBy": "nope:1" }), 400, "invalid_filter"),
         (json!({ "filterBy": "year:1) || (year:2" }), 400, "invalid_filter"),
@@ -95,8 +97,17 @@ async fn the_description_of_the_api_names_every_route_and_the_rest_is_404_and_40
     let client = stack.operator();
     let openapi = client.get("/openapi.json").await.expect(200);
     let paths = openapi["paths"].as_object().expect("paths");
-    for path in ["/v1/indexes/{index}/documents:batch", "/v1/indexes/{index}/search", "/v1/multi-search", "/v1/jobs/{jobId}",
-                 "/v1/dead-letters:retry", "/v1/organizations/{org}/keys", "/healthz", "/readyz", "/metrics"] {
+    for path in [
+        "/v1/indexes/{index}/documents:batch",
+        "/v1/indexes/{index}/search",
+        "/v1/multi-search",
+        "/v1/jobs/{jobId}",
+        "/v1/dead-letters:retry",
+        "/v1/organizations/{org}/keys",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    ] {
         assert!(paths.contains_key(path), "{path} is not described: {:?}", paths.keys());
     }
     client.get("/nowhere").await.problem(404, "not_found");

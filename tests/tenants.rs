@@ -18,7 +18,9 @@ async fn credentials_are_judged_before_anything_else() {
     let stack = Stack::without_worker(Setting::fresh().await).await;
     stack.tenant("auth").await;
     let anybody = stack.operator().bearer("ss_search_nonsense");
-    for (method, path) in [(Method::POST, BATCH), (Method::POST, SEARCH), (Method::GET, "/v1/organizations"), (Method::GET, "/v1/jobs")] {
+    for (method, path) in
+        [(Method::POST, BATCH), (Method::POST, SEARCH), (Method::GET, "/v1/organizations"), (Method::GET, "/v1/jobs")]
+    {
         anybody.send(anybody.request(method.clone(), path).body("{ malformed")).await.problem(401, "unauthorized");
         let bare = anybody.http.request(method, format!("{}{path}", anybody.base)).body("{ malformed");
         anybody.send(bare).await.problem(401, "unauthorized");
@@ -45,7 +47,10 @@ async fn a_key_may_do_what_its_scopes_say_and_no_more() {
     writer.get("/v1/dead-letters").await.problem(403, "forbidden");
     of("admin").await.get("/v1/dead-letters").await.expect(200);
     writer.get("/v1/organizations").await.problem(403, "forbidden");
-    writer.post("/v1/organizations", &json!({ "slug": "x", "name": "x", "plan": "free" })).await.problem(403, "forbidden");
+    writer
+        .post("/v1/organizations", &json!({ "slug": "x", "name": "x", "plan": "free" }))
+        .await
+        .problem(403, "forbidden");
 }
 
 #[tokio::test]
@@ -90,7 +95,8 @@ async fn expired_and_revoked_keys_and_foreign_origins_are_refused() {
     let new = json!({ "name": "k", "kind": "search", "allowedOrigins": ["https://shop.example"], "expiresAt": "2099-01-01T00:00:00Z" });
     let made = operator.post("/v1/organizations/refused/keys", &new).await.expect(201);
     let client = operator.bearer(made["rawKey"].as_str().expect("a key"));
-    let from = |origin: &str| client.send(client.request(Method::POST, SEARCH).header("origin", origin).json(&json!({})));
+    let from =
+        |origin: &str| client.send(client.request(Method::POST, SEARCH).header("origin", origin).json(&json!({})));
     from("https://shop.example").await.expect(200);
     from("https://evil.example").await.problem(403, "origin_not_allowed");
     sqlx::query("update tidewell.keys set expires_at = now() where prefix = $1")
@@ -190,19 +196,38 @@ async fn what_is_wrong_with_an_organization_an_index_or_a_key_is_said_field_by_f
     let answer = operator.post("/v1/organizations", &json!({ "slug": "No Slug", "name": "", "plan": "free" })).await;
     answer.problem(422, "validation_failed");
     assert_eq!(faults(&answer.body), ["slug", "name"]);
-    operator.post("/v1/organizations", &json!({ "slug": "valid", "name": "x", "plan": "free" })).await.problem(409, "conflict");
-    operator.post("/v1/organizations", &json!({ "slug": "x", "name": "x", "plan": "gold" })).await.problem(422, "validation_failed");
+    operator
+        .post("/v1/organizations", &json!({ "slug": "valid", "name": "x", "plan": "free" }))
+        .await
+        .problem(409, "conflict");
+    operator
+        .post("/v1/organizations", &json!({ "slug": "x", "name": "x", "plan": "gold" }))
+        .await
+        .problem(422, "validation_failed");
     operator.post("/v1/organizations", &json!({ "slug": "x" })).await.problem(422, "validation_failed");
     let indexes = "/v1/organizations/valid/indexes";
-    for fields in [json!([{ "name": "tenantId", "type": "string" }]), json!([{ "name": "a", "type": "strin" }]),
-                   json!([{ "name": "a", "type": "string" }, { "name": "a", "type": "int32" }]), json!([{ "type": "string" }]),
-                   json!([])] {
+    for fields in [
+        json!([{ "name": "tenantId", "type": "string" }]),
+        json!([{ "name": "a", "type": "strin" }]),
+        json!([{ "name": "a", "type": "string" }, { "name": "a", "type": "int32" }]),
+        json!([{ "type": "string" }]),
+        json!([]),
+    ] {
         operator.post(indexes, &json!({ "slug": "x", "fields": fields })).await.problem(422, "validation_failed");
     }
     let keys = "/v1/organizations/valid/keys";
-    operator.post(keys, &json!({ "name": "k", "kind": "search", "scopes": ["everything"] })).await.problem(422, "validation_failed");
-    operator.post(keys, &json!({ "name": "k", "kind": "search", "rateLimitPerMinute": 0 })).await.problem(422, "validation_failed");
-    operator.post("/v1/organizations/none/keys", &json!({ "name": "k", "kind": "search" })).await.problem(404, "not_found");
+    operator
+        .post(keys, &json!({ "name": "k", "kind": "search", "scopes": ["everything"] }))
+        .await
+        .problem(422, "validation_failed");
+    operator
+        .post(keys, &json!({ "name": "k", "kind": "search", "rateLimitPerMinute": 0 }))
+        .await
+        .problem(422, "validation_failed");
+    operator
+        .post("/v1/organizations/none/keys", &json!({ "name": "k", "kind": "search" }))
+        .await
+        .problem(404, "not_found");
 }
 
 #[tokio::test]
@@ -213,10 +238,18 @@ async fn the_command_line_makes_the_same_things() {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
     };
-    let organization = run(&["org", "create", "--slug", "cli", "--name", "Cli", "--plan", "pro", "--json"]);
+    let organization = run(&["org", "create", "cli", "--name", "Cli", "--plan", "pro", "--json"]);
     assert_eq!(stack.operator().get("/v1/organizations/cli").await.expect(200)["id"], organization["id"]);
-    run(&["index", "create", "--org", "cli", "--slug", "books", "--fields", r#"[{"name":"title","type":"string"}]"#, "--json"]);
-    let key = run(&["key", "create", "--org", "cli", "--name", "k", "--kind", "search", "--json"]);
+    run(&[
+        "index",
+        "create",
+        "--org",
+        "cli",
+        "books", "--fields",
+        r#"[{"name":"title","type":"string"}]"#,
+        "--json",
+    ]);
+    let key = run(&["key", "create", "--org", "cli", "k", "--kind", "search", "--json"]);
     let client = stack.operator().bearer(key["rawKey"].as_str().expect("a key"));
     client.post(SEARCH, &json!({})).await.expect(200);
     run(&["key", "revoke", "--org", "cli", key["id"].as_str().expect("an id"), "--json"]);

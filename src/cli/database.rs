@@ -41,7 +41,8 @@ pub(super) async fn refuse_unmigrated(pool: &PgPool) -> anyhow::Result<()> {
 
 /// Waits until the database takes connections: it may be starting, at the same time as this process.
 pub(super) async fn wait_until_up(url: &str) -> anyhow::Result<()> {
-    let patience = ExponentialBuilder::default().with_max_delay(Duration::from_secs(5)).with_jitter().without_max_times();
+    let patience =
+        ExponentialBuilder::default().with_max_delay(Duration::from_secs(5)).with_jitter().without_max_times();
     (|| connect(url))
         .retry(patience)
         .when(db::is_unavailable)

@@ -9,7 +9,7 @@ use tidewell::{
         self,
         index::{Index, NewIndex},
     },
-    domain::{fields, slug},
+    domain::fields,
 };
 
 use super::{
@@ -65,30 +65,41 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::List { org, page } => {
             let organization = organization::find(&pool, org).await?;
             let rows = db::index::list(&pool, organization.id, page.cursor, page.reads()).await?;
-            page.show(session, &rows, |row| row.id, view, |rows| {
-                let lines = rows.iter().map(|row| {
-                    [row.slug.clone(), row.fields.len().to_string(), maybe(row.collection.as_ref()), row.id.to_string()]
-                });
-                table(["slug", "fields", "collection", "id"], &["fields"], lines)
-            })
+            page.show(
+                session,
+                &rows,
+                |row| row.id,
+                view,
+                |rows| {
+                    let lines = rows.iter().map(|row| {
+                        [
+                            row.slug.clone(),
+                            row.fields.len().to_string(),
+                            maybe(row.collection.as_ref()),
+                            row.id.to_string(),
+                        ]
+                    });
+                    table(["slug", "fields", "collection", "id"], &["fields"], lines)
+                },
+            )
         }
         Command::Show { index, org } => show(session, &find(&pool, org.as_deref(), index).await?),
     }
 }
 
 async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
-    if !slug::is_slug(&create.slug) {
-        bail!("the slug {:?} can't be taken: it {}", create.slug, slug::SLUG_RULE);
-    }
+    organization::check_slug(&create.slug)?;
     let fields = read_fields(&create.fields)?;
     let default_sorting_field = create.default_sorting_field.as_deref();
     let faults = fields::faults(&fields, default_sorting_field);
     if !faults.is_empty() {
-        let faults: Vec<String> = faults.into_iter().map(|fault| format!("{} {}", fault.place, fault.message)).collect();
+        let faults: Vec<String> =
+            faults.into_iter().map(|fault| format!("{} {}", fault.place, fault.message)).collect();
         bail!("the fields can't be taken: {}", faults.join("; "));
     }
     let organization = organization::find(pool, &create.org).await?;
-    let new = NewIndex { slug: &create.slug, fields: &fields, default_sorting_field, max_attempts: create.max_attempts };
+    let new =
+        NewIndex { slug: &create.slug, fields: &fields, default_sorting_field, max_attempts: create.max_attempts };
     db::index::insert(pool, organization.id, &new).await.map_err(|error| match db::broken_constraint(&error) {
         Some("indexes_organization_id_slug_key") => {
             anyhow::anyhow!("{} has an index {:?} already", organization.slug, create.slug)

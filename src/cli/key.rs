@@ -1,6 +1,6 @@
 //! `tidewell key`.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -10,7 +10,10 @@ use tidewell::{
         self,
         key::{Key, NewKey},
     },
-    domain::secret::{KeyKind, new_key},
+    domain::{
+        key::{self, DEFAULT_RATE, Scope},
+        secret::{KeyKind, new_key},
+    },
 };
 use uuid::Uuid;
 
@@ -51,8 +54,8 @@ pub(crate) struct Create {
     org: String,
     #[arg(long, value_enum)]
     kind: Kind,
-    /// What it may do [default: search for a search key, connector_write for a connector key]
-    #[arg(long = "scope", value_enum)]
+    /// What it may do (search, ingest, admin, connector_write) [default: what its kind is for]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = parse_scope)]
     scopes: Vec<Scope>,
     /// The one index that it is bound to: its id or slug
     #[arg(long)]
@@ -61,7 +64,7 @@ pub(crate) struct Create {
     #[arg(long = "allowed-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
     /// Requests a minute
-    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = DEFAULT_RATE)]
     rate_limit_per_minute: i32,
     /// When it stops working, such as 2030-01-01T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME")]
@@ -74,13 +77,9 @@ enum Kind {
     Connector,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Scope {
-    Search,
-    Ingest,
-    Admin,
-    ConnectorWrite,
+fn parse_scope(text: &str) -> Result<Scope, String> {
+    let names = Scope::ALL.map(Scope::as_str).join(", ");
+    Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| format!("one of {names}"))
 }
 
 pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
@@ -90,19 +89,25 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::List { org, page } => {
             let organization = organization::find(&pool, org).await?;
             let rows = db::key::list(&pool, organization.id, page.cursor, page.reads()).await?;
-            page.show(session, &rows, |row| row.id, view, |rows| {
-                let state = |key: &Key| match (key.revoked_at, key.expires_at) {
-                    (Some(at), _) => format!("revoked {}", time(at)),
-                    (None, Some(at)) => format!("expires {}", time(at)),
-                    (None, None) => "good".to_owned(),
-                };
-                let lines = rows.iter().map(|row| {
-                    let secret = format!("ss_{}_{}…", row.kind, row.prefix);
-                    let used = maybe_time(row.last_used_at);
-                    [row.name.clone(), secret, row.scopes.join(" "), state(row), used, row.id.to_string()]
-                });
-                table(["name", "secret", "scopes", "state", "last used", "id"], &[], lines)
-            })
+            page.show(
+                session,
+                &rows,
+                |row| row.id,
+                view,
+                |rows| {
+                    let state = |key: &Key| match (key.revoked_at, key.expires_at) {
+                        (Some(at), _) => format!("revoked {}", time(at)),
+                        (None, Some(at)) => format!("expires {}", time(at)),
+                        (None, None) => "good".to_owned(),
+                    };
+                    let lines = rows.iter().map(|row| {
+                        let secret = format!("ss_{}_{}…", row.kind, row.prefix);
+                        let used = maybe_time(row.last_used_at);
+                        [row.name.clone(), secret, row.scopes.join(" "), state(row), used, row.id.to_string()]
+                    });
+                    table(["name", "secret", "scopes", "state", "last used", "id"], &[], lines)
+                },
+            )
         }
         Command::Revoke { key, org } => {
             let organization = organization::find(&pool, org).await?;
@@ -123,18 +128,15 @@ async fn make(session: &Session, pool: &PgPool, create: &Create) -> anyhow::Resu
         Kind::Search => KeyKind::Search,
         Kind::Connector => KeyKind::Connector,
     };
-    let scopes = match (&create.scopes[..], kind) {
-        ([], KeyKind::Search) => vec![Scope::Search],
-        ([], KeyKind::Connector) => vec![Scope::ConnectorWrite],
-        (scopes, _) => scopes.to_vec(),
-    };
+    let scopes = if create.scopes.is_empty() { vec![Scope::usual(kind)] } else { create.scopes.clone() };
+    check(pool, create, &scopes).await?;
     let secret = new_key(kind);
     let new = NewKey {
         organization_id: organization.id,
         index_id,
         name: &create.name,
         kind: kind.as_str(),
-        scopes: &scopes.into_iter().map(Scope::text).collect::<Vec<_>>(),
+        scopes: &scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect::<Vec<_>>(),
         allowed_origins: &create.allowed_origins,
         rate_limit_per_minute: create.rate_limit_per_minute,
         expires_at: create.expires_at,
@@ -156,10 +158,19 @@ async fn make(session: &Session, pool: &PgPool, create: &Create) -> anyhow::Resu
     })
 }
 
-impl Scope {
-    fn text(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+async fn check(pool: &PgPool, create: &Create, scopes: &[Scope]) -> anyhow::Result<()> {
+    organization::check_name(&create.name)?;
+    let mut faults = key::faults(scopes, &create.allowed_origins, create.rate_limit_per_minute);
+    if let Some(expires_at) = create.expires_at
+        && !db::key::is_ahead(pool, expires_at).await?
+    {
+        faults.push(("expiresAt".to_owned(), "must lie in the future".to_owned()));
     }
+    if !faults.is_empty() {
+        let faults: Vec<String> = faults.into_iter().map(|(field, message)| format!("{field} {message}")).collect();
+        bail!("the key can't be made: {}", faults.join("; "));
+    }
+    Ok(())
 }
 
 fn view(key: &Key) -> Value {

@@ -81,10 +81,9 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
     let pool = session.database().await?;
     match command {
         Command::Create { slug, name, plan } => {
-            if !slug::is_slug(slug) {
-                bail!("the slug {slug:?} can't be taken: it {}", slug::SLUG_RULE);
-            }
-            let name = name_within_limits(name.as_deref().unwrap_or(slug))?;
+            let name = name.as_deref().unwrap_or(slug);
+            check_slug(slug)?;
+            check_name(name)?;
             let made = db::organization::insert(&pool, slug, name, plan).await;
             let organization = made.map_err(|error| explain(error, slug, plan))?;
             show(session, &organization)
@@ -93,8 +92,8 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Show { organization } => show(session, &find(&pool, organization).await?),
         Command::Update { organization, name, plan, overage_enabled } => {
             let found = find(&pool, organization).await?;
-            let name = name.as_deref().map(name_within_limits).transpose()?;
-            let changes = Changes { name, plan: plan.as_deref(), overage_enabled: *overage_enabled };
+            name.as_deref().map_or(Ok(()), check_name)?;
+            let changes = Changes { name: name.as_deref(), plan: plan.as_deref(), overage_enabled: *overage_enabled };
             let changed = db::organization::update(&pool, found.id, &changes).await;
             show(session, &changed.map_err(|error| explain(error, &found.slug, plan.as_deref().unwrap_or_default()))?)
         }
@@ -112,10 +111,17 @@ pub(super) async fn find(pool: &PgPool, name: &str) -> anyhow::Result<Organizati
     found.with_context(|| format!("there is no organization {name:?}: `tidewell org list` shows those there are"))
 }
 
-fn name_within_limits(name: &str) -> anyhow::Result<&str> {
-    match name.trim() {
-        name if (1..=200).contains(&name.chars().count()) => Ok(name),
-        _ => bail!("the name must be 1 to 200 characters"),
+pub(super) fn check_slug(slug: &str) -> anyhow::Result<()> {
+    match slug::slug_fault(slug) {
+        Some(fault) => bail!("the slug {slug:?} can't be taken: it {fault}"),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
+    match slug::name_fault(name) {
+        Some(fault) => bail!("the name {name:?} can't be taken: it {fault}"),
+        None => Ok(()),
     }
 }
 
@@ -157,12 +163,18 @@ fn show(session: &Session, organization: &Organization) -> anyhow::Result<()> {
 
 async fn list(session: &Session, pool: &PgPool, page: &PageArgs) -> anyhow::Result<()> {
     let rows = db::organization::list(pool, page.cursor, page.reads()).await?;
-    page.show(session, &rows, |row| row.id, view, |rows| {
-        let lines = rows.iter().map(|row| {
-            [row.slug.clone(), row.name.clone(), row.plan.clone(), row.wallet_minor.to_string(), row.id.to_string()]
-        });
-        table(["slug", "name", "plan", "wallet", "id"], &["wallet"], lines)
-    })
+    page.show(
+        session,
+        &rows,
+        |row| row.id,
+        view,
+        |rows| {
+            let lines = rows.iter().map(|row| {
+                [row.slug.clone(), row.name.clone(), row.plan.clone(), row.wallet_minor.to_string(), row.id.to_string()]
+            });
+            table(["slug", "name", "plan", "wallet", "id"], &["wallet"], lines)
+        },
+    )
 }
 
 async fn usage(session: &Session, pool: &PgPool, organization: &Organization) -> anyhow::Result<()> {
@@ -192,9 +204,9 @@ pub(super) async fn run_plan(session: &Session, command: &PlanCommand) -> anyhow
     let PlanCommand::List = command;
     let plans = db::plan::list(&session.database().await?).await?;
     session.show(&json!({ "items": &plans, "nextCursor": null }), || {
-        let rows = plans.iter().map(|plan| {
-            [plan.name.clone(), maybe(plan.monthly_units), plan.overage_minor_per_thousand.to_string()]
-        });
+        let rows = plans
+            .iter()
+            .map(|plan| [plan.name.clone(), maybe(plan.monthly_units), plan.overage_minor_per_thousand.to_string()]);
         let numbers = ["units a month", "price of 1,000 beyond (minor)"];
         table(["plan", numbers[0], numbers[1]], &numbers, rows)
     })

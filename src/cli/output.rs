@@ -44,7 +44,11 @@ fn reason(error: &anyhow::Error) -> String {
 }
 
 /// Columns under their names; those named in `numbers` stand to the right.
-pub(super) fn table<const N: usize>(names: [&str; N], numbers: &[&str], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(
+    names: [&str; N],
+    numbers: &[&str],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header(names.map(str::to_uppercase));
     for row in rows {

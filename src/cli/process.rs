@@ -59,7 +59,10 @@ pub(super) async fn migrate(session: &Session) -> anyhow::Result<()> {
 }
 
 /// What both processes need; `None` where they were told to stop before the database was there.
-async fn services(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Option<(PgPool, typesense::Client)>> {
+async fn services(
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Option<(PgPool, typesense::Client)>> {
     let database_url = needed(config.database_url.as_deref(), "TIDEWELL_DATABASE_URL")?;
     let typesense_url = needed(config.typesense_url.as_deref(), "TIDEWELL_TYPESENSE_URL")?;
     let typesense_key = needed(config.typesense_api_key.as_deref(), "TIDEWELL_TYPESENSE_API_KEY")?;
@@ -81,7 +84,11 @@ fn needed<'a>(setting: Option<&'a str>, name: &str) -> anyhow::Result<&'a str> {
 }
 
 /// Serves until `shutdown`, then lets the answers under way end.
-pub(super) async fn front_end(listener: TcpListener, state: http::State, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn front_end(
+    listener: TcpListener,
+    state: http::State,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let stop = shutdown.clone();
     let serving = axum::serve(listener, http::router(state.clone()))
         .with_graceful_shutdown(async move { stop.cancelled().await })
@@ -107,7 +114,10 @@ pub(super) async fn front_end(listener: TcpListener, state: http::State, shutdow
 }
 
 pub(super) fn limits(config: &Config) -> http::Limits {
-    http::Limits { body_bytes_in_flight: (config.body_mb_in_flight as usize) << 20, backlog: i64::from(config.backlog_limit) }
+    http::Limits {
+        body_bytes_in_flight: (config.body_mb_in_flight as usize) << 20,
+        backlog: i64::from(config.backlog_limit),
+    }
 }
 
 pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {

@@ -18,7 +18,11 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<()> {
 }
 
 fn text(status: &Status) -> String {
-    let mut parts = vec![indexes(&status.indexes), workers(&status.workers)];
+    let none = |what: &str| format!("no {what} yet");
+    let mut parts = vec![
+        if status.indexes.is_empty() { none("indexes") } else { indexes(&status.indexes) },
+        if status.workers.is_empty() { none("workers") } else { workers(&status.workers) },
+    ];
     if status.doubted_flights > 0 {
         let count = status.doubted_flights;
         parts.push(format!("{count} requests to Typesense are in doubt: their documents are being read back"));
@@ -43,7 +47,8 @@ fn indexes(indexes: &[IndexStatus]) -> String {
             count(index.dead_letters),
         ]
     });
-    let numbers = ["backlog", "oldest", "lanes at work", "retries due", "retries later", "filter deletes", "dead letters"];
+    let numbers =
+        ["backlog", "oldest", "lanes at work", "retries due", "retries later", "filter deletes", "dead letters"];
     let [backlog, oldest, lanes, due, later, filters, dead] = numbers;
     table(["index", backlog, oldest, lanes, due, later, filters, dead], &numbers, rows)
 }

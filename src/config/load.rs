@@ -36,7 +36,9 @@ impl Config {
         let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE));
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => String::new(),
-            read => read.map_err(|error| Error(format!("the settings in {} can't be read: {error}", path.display())))?,
+            read => {
+                read.map_err(|error| Error(format!("the settings in {} can't be read: {error}", path.display())))?
+            }
         };
         let defaults = Serialized::defaults(Self::default());
         let environment = Environment::read(&defaults, variable).map_err(|error| explain(&error, &path))?;

@@ -18,12 +18,7 @@ pub struct FilterDelete {
 }
 
 /// Writes one and gives its version. The caller holds the index's order alone, so every write of a smaller version is committed.
-pub async fn insert(
-    conn: &mut PgConnection,
-    index_id: Uuid,
-    job_id: Uuid,
-    filter: &str,
-) -> Result<i64, sqlx::Error> {
+pub async fn insert(conn: &mut PgConnection, index_id: Uuid, job_id: Uuid, filter: &str) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "insert into tidewell.filter_deletes (index_id, job_id, filter) values ($1, $2, $3) returning version",
     )

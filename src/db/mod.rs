@@ -30,15 +30,13 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./sql");
 
 /// Opens a pool on the control database. Connections are made on first use.
 pub fn connect_lazily(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?
-        .application_name("tidewell")
-        .options([
-            // Not "$user": a user who is called like our schema would find another table of migrations, and types by other names.
-            ("search_path", "public"),
-            // A client that is gone must not hold locks or versions open for longer than this.
-            ("idle_in_transaction_session_timeout", "60s"),
-            ("lock_timeout", "30s"),
-        ]);
+    let options = PgConnectOptions::from_str(url)?.application_name("tidewell").options([
+        // Not "$user": a user who is called like our schema would find another table of migrations, and types by other names.
+        ("search_path", "public"),
+        // A client that is gone must not hold locks or versions open for longer than this.
+        ("idle_in_transaction_session_timeout", "60s"),
+        ("lock_timeout", "30s"),
+    ]);
     Ok(PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))

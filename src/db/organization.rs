@@ -43,13 +43,11 @@ pub async fn resolve(pool: &PgPool, name: &str) -> Result<Option<Organization>, 
 
 /// Organizations, newest first; only those older than `before`.
 pub async fn list(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec<Organization>, sqlx::Error> {
-    sqlx::query_as(
-        "select * from tidewell.organizations where ($1::uuid is null or id < $1) order by id desc limit $2",
-    )
-    .bind(before)
-    .bind(limit)
-    .fetch_all(pool)
-    .await
+    sqlx::query_as("select * from tidewell.organizations where ($1::uuid is null or id < $1) order by id desc limit $2")
+        .bind(before)
+        .bind(limit)
+        .fetch_all(pool)
+        .await
 }
 
 /// What may be changed of an organization; `None` leaves it as it is.

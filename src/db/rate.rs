@@ -29,7 +29,10 @@ pub async fn grant(
 ) -> Result<Grant, sqlx::Error> {
     let mut tx = pool.begin().await?;
     // One replica at a time reads the minute and takes of it.
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 1))").bind(key_id.to_string()).execute(&mut *tx).await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 1))")
+        .bind(key_id.to_string())
+        .execute(&mut *tx)
+        .await?;
     if let Some((id, spent)) = given_back {
         sqlx::query("update tidewell.rate_grants set permits = $2 where id = $1")
             .bind(id)

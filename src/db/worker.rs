@@ -37,3 +37,8 @@ pub async fn beat(pool: &PgPool, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
 pub async fn leave(pool: &PgPool, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query("delete from tidewell.workers where name = $1").bind(name).execute(pool).await.map(drop)
 }
+
+/// Takes workers whose names begin with `prefix` off the list. All of them must be dead.
+pub async fn forget_all(pool: &PgPool, prefix: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.workers where starts_with(name, $1)").bind(prefix).execute(pool).await.map(drop)
+}

@@ -202,7 +202,9 @@ mod tests {
 
     #[test]
     fn broken_json_is_refused() {
-        for bad in ["", "{", r#"{"id":"a"} x"#, r#"{"id":"a",}"#, r#"{"id":"\ud800"}"#, "{\"id\":\"a\",\"b\":\"\u{1}\"}"] {
+        for bad in
+            ["", "{", r#"{"id":"a"} x"#, r#"{"id":"a",}"#, r#"{"id":"\ud800"}"#, "{\"id\":\"a\",\"b\":\"\u{1}\"}"]
+        {
             assert_eq!(code(bad), "invalid_json", "{bad}");
         }
     }

@@ -170,7 +170,9 @@ mod tests {
 
     #[test]
     fn what_is_no_filter_is_refused_with_a_reason() {
-        for bad in ["", " ", "()", "a", "a:", "a:`", "&& a:1", "a:1 &&", "a:1 & b:2", "a:1 | b:2", "1a:2", "a:1\n", ":x"] {
+        for bad in
+            ["", " ", "()", "a", "a:", "a:`", "&& a:1", "a:1 &&", "a:1 & b:2", "a:1 | b:2", "1a:2", "a:1\n", ":x"]
+        {
             assert!(check(bad).is_err(), "{bad}");
         }
         assert!(check(&format!("{}a:1{}", "(".repeat(9), ")".repeat(9))).is_err());

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod document;
 pub mod fields;
 pub mod filter;
+pub mod key;
 pub mod lane;
 pub mod secret;
 pub mod signature;

@@ -67,10 +67,9 @@ impl Caller {
 
     pub(super) fn may_use(&self, index: &Index) -> Result<(), Error> {
         match self.index_id() {
-            Some(bound) if bound != index.id => Err(Error::Forbidden {
-                code: "key_does_not_match_index",
-                detail: "this key is bound to another index",
-            }),
+            Some(bound) if bound != index.id => {
+                Err(Error::Forbidden { code: "key_does_not_match_index", detail: "this key is bound to another index" })
+            }
             _ => Ok(()),
         }
     }
@@ -155,7 +154,10 @@ async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Error> {
         && !key.allowed_origins.is_empty()
         && !key.allowed_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
     {
-        return Err(Error::Forbidden { code: "origin_not_allowed", detail: "this key may not be used from this origin" });
+        return Err(Error::Forbidden {
+            code: "origin_not_allowed",
+            detail: "this key may not be used from this origin",
+        });
     }
     Ok(Caller::Tenant(key))
 }
@@ -179,7 +181,8 @@ impl KeyUse {
     pub(super) async fn keep(&self, pool: &PgPool, shutdown: CancellationToken) {
         loop {
             let stopping = tokio::time::timeout(Self::WRITTEN_EVERY, shutdown.cancelled()).await.is_ok();
-            let used: Vec<Uuid> = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
+            let used: Vec<Uuid> =
+                mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
             if !used.is_empty()
                 && let Err(error) = db::key::touch(pool, &used).await
             {

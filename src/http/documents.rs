@@ -93,9 +93,7 @@ pub(super) async fn batch_delete(request: WriteRequest, body: WriteBody) -> Resu
     let Ids { ids } = body::parse(text(&body)?.as_bytes())?;
     let judged = ids.iter().enumerate().map(|(position, id)| match id_fault(id) {
         None => Ok(id.as_str()),
-        Some(message) => {
-            Err(Rejection { position, id: Some(id.clone()), code: "invalid_id".to_owned(), message })
-        }
+        Some(message) => Err(Rejection { position, id: Some(id.clone()), code: "invalid_id".to_owned(), message }),
     });
     let (accepted, rejected) = judge(ids.len(), judged)?;
     request.write(&body, Writes::Deletes(accepted), rejected).await
@@ -245,7 +243,8 @@ impl From<Refusal> for Error {
             },
             Refusal::Mismatch => Self::Unprocessable {
                 code: "idempotency_mismatch",
-                detail: "this Idempotency-Key came with another body before: use a new key for a new request".to_owned(),
+                detail: "this Idempotency-Key came with another body before: use a new key for a new request"
+                    .to_owned(),
                 faults: vec![],
             },
             Refusal::Quota(month) => Self::QuotaExceeded(month),

@@ -14,21 +14,46 @@ use crate::{db, typesense};
 #[derive(Debug)]
 pub enum Error {
     /// The request can't be understood: `invalid_request`, `invalid_filter`, `invalid_sort`.
-    Invalid { code: &'static str, detail: String },
+    Invalid {
+        code: &'static str,
+        detail: String,
+    },
     Unauthorized(&'static str),
     TokenExpired,
-    Forbidden { code: &'static str, detail: &'static str },
-    NotFound { code: &'static str, detail: String },
+    Forbidden {
+        code: &'static str,
+        detail: &'static str,
+    },
+    NotFound {
+        code: &'static str,
+        detail: String,
+    },
     /// The route takes other methods, which the router's `Allow` header lists.
     MethodNotAllowed,
-    Conflict { code: &'static str, detail: String },
-    TooLarge { code: &'static str, detail: String },
+    Conflict {
+        code: &'static str,
+        detail: String,
+    },
+    TooLarge {
+        code: &'static str,
+        detail: String,
+    },
     /// Understood, and wrong: `validation_failed` with a fault for each field, `idempotency_mismatch`.
-    Unprocessable { code: &'static str, detail: String, faults: Vec<Fault> },
-    RateLimited { limit: u32, retry_after: u32 },
+    Unprocessable {
+        code: &'static str,
+        detail: String,
+        faults: Vec<Fault>,
+    },
+    RateLimited {
+        limit: u32,
+        retry_after: u32,
+    },
     QuotaExceeded(db::quota::Month),
     /// Not now: `Retry-After` says when, in seconds.
-    Unavailable { detail: String, retry_after: u32 },
+    Unavailable {
+        detail: String,
+        retry_after: u32,
+    },
     Internal(String),
 }
 
@@ -125,7 +150,9 @@ impl Error {
             Self::Unauthorized(detail) => ("unauthorized", (*detail).to_owned()),
             Self::TokenExpired => ("token_expired", "this credential has expired: ask for a new one".to_owned()),
             Self::Forbidden { code, detail } => (*code, (*detail).to_owned()),
-            Self::MethodNotAllowed => ("method_not_allowed", "see the Allow header for what this route takes".to_owned()),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", "see the Allow header for what this route takes".to_owned())
+            }
             Self::RateLimited { limit, retry_after } => (
                 "rate_limit_exceeded",
                 format!("this key may make {limit} requests a minute: try again in {retry_after} s"),
@@ -136,7 +163,9 @@ impl Error {
             ),
             Self::Unavailable { detail, .. } => ("unavailable", detail.clone()),
             // The reason is logged with the request id, never sent.
-            Self::Internal(_) => ("internal", "something failed on our side: give the requestId to the operator".to_owned()),
+            Self::Internal(_) => {
+                ("internal", "something failed on our side: give the requestId to the operator".to_owned())
+            }
         };
         let retryable = matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Internal(_))
             || code == "idempotency_in_progress"
@@ -169,7 +198,9 @@ impl IntoResponse for Error {
             tracing::error!(reason, "a request failed");
         }
         let retry_after = match &self {
-            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => Some(i64::from(*retry_after)),
+            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                Some(i64::from(*retry_after))
+            }
             Self::Conflict { code: "idempotency_in_progress", .. } => Some(1),
             Self::QuotaExceeded(month) => Some(month.resets_in_seconds),
             _ => None,
@@ -179,6 +210,10 @@ impl IntoResponse for Error {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of the body is not read, so nothing more can be asked over this connection.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -206,7 +241,10 @@ impl From<typesense::Error> for Error {
     fn from(error: typesense::Error) -> Self {
         if error.is_transient() {
             tracing::warn!(%error, "the search backend is unavailable");
-            return Self::Unavailable { detail: "the search backend does not answer: try again".to_owned(), retry_after: 2 };
+            return Self::Unavailable {
+                detail: "the search backend does not answer: try again".to_owned(),
+                retry_after: 2,
+            };
         }
         Self::Internal(error.to_string())
     }

@@ -21,12 +21,11 @@ use crate::{
         self,
         key::{Key, NewKey},
     },
-    domain::secret::{self, KeyKind},
+    domain::{
+        key::{self, Scope},
+        secret::{self, KeyKind},
+    },
 };
-
-const DEFAULT_RATE: i32 = 6000;
-const MAX_RATE: i32 = 1_000_000;
-const MAX_ORIGINS: usize = 100;
 
 /// List an organization's keys, the revoked ones too
 #[utoipa::path(get, path = "/v1/organizations/{org}/keys", tag = "keys", security(("operator" = [])),
@@ -57,8 +56,13 @@ pub(super) async fn create(
     Json(body): Json<KeyBody>,
 ) -> Result<(StatusCode, Answer<KeyView>), Error> {
     let organization = organizations::find(&state, &org).await?;
+    let scopes = body.scopes.unwrap_or_else(|| vec![Scope::usual(body.kind)]);
+    let rate_limit_per_minute = body.rate_limit_per_minute.unwrap_or(key::DEFAULT_RATE);
     let mut faults = Faults::default();
-    body.judge(&mut faults);
+    faults.name(&body.name);
+    for (field, message) in key::faults(&scopes, &body.allowed_origins, rate_limit_per_minute) {
+        faults.add(&field, message);
+    }
     if let Some(expires_at) = body.expires_at
         && !db::key::is_ahead(&state.pool, expires_at).await?
     {
@@ -75,7 +79,6 @@ pub(super) async fn create(
         }
     };
     faults.check()?;
-    let scopes = body.scopes.unwrap_or_else(|| vec![Scope::usual(body.kind)]);
     let new = NewKey {
         organization_id: organization.id,
         index_id,
@@ -83,7 +86,7 @@ pub(super) async fn create(
         kind: body.kind.as_str(),
         scopes: &scopes.into_iter().map(|scope| scope.as_str().to_owned()).collect::<Vec<_>>(),
         allowed_origins: &body.allowed_origins,
-        rate_limit_per_minute: body.rate_limit_per_minute.unwrap_or(DEFAULT_RATE),
+        rate_limit_per_minute,
         expires_at: body.expires_at,
     };
     let secret = secret::new_key(body.kind);
@@ -177,87 +180,4 @@ pub(super) struct KeyBody {
     #[schema(minimum = 1, maximum = 1_000_000, default = 6000)]
     rate_limit_per_minute: Option<i32>,
     expires_at: Option<DateTime<Utc>>,
-}
-
-/// What a key may do.
-#[derive(Clone, Copy, PartialEq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Scope {
-    Search,
-    /// Write documents.
-    Ingest,
-    /// See usage, and see and act on dead letters.
-    Admin,
-    /// Write documents, as a connector.
-    ConnectorWrite,
-}
-
-impl Scope {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Search => "search",
-            Self::Ingest => "ingest",
-            Self::Admin => "admin",
-            Self::ConnectorWrite => "connector_write",
-        }
-    }
-
-    fn usual(kind: KeyKind) -> Self {
-        match kind {
-            KeyKind::Search => Self::Search,
-            KeyKind::Connector => Self::ConnectorWrite,
-        }
-    }
-}
-
-impl KeyBody {
-    fn judge(&self, faults: &mut Faults) {
-        faults.name(&self.name);
-        if let Some(scopes) = &self.scopes {
-            let stands_twice = |(n, scope)| scopes[..n].contains(scope);
-            if scopes.is_empty() || scopes.iter().enumerate().any(stands_twice) {
-                faults.add("scopes", "must be at least one scope, each of them once");
-            }
-        }
-        if self.allowed_origins.len() > MAX_ORIGINS {
-            faults.add("allowedOrigins", format!("must be {MAX_ORIGINS} at most"));
-        }
-        for (position, origin) in self.allowed_origins.iter().enumerate() {
-            if !is_origin(origin) {
-                let message = "must be a scheme, a host and perhaps a port, such as https://shop.example";
-                faults.add(&format!("allowedOrigins[{position}]"), message);
-            }
-        }
-        if self.rate_limit_per_minute.is_some_and(|rate| !(1..=MAX_RATE).contains(&rate)) {
-            faults.add("rateLimitPerMinute", format!("must be 1 to {MAX_RATE}"));
-        }
-    }
-}
-
-/// As a browser writes its `Origin` header.
-fn is_origin(text: &str) -> bool {
-    text.len() <= 300
-        && text.split_once("://").is_some_and(|(scheme, host)| {
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-                && !host.is_empty()
-                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_what_a_browser_sends() {
-        for good in ["https://shop.example", "http://localhost:3000", "http://[::1]:8080", "capacitor://localhost"] {
-            assert!(is_origin(good), "{good}");
-        }
-        for bad in
-            ["", "*", "shop.example", "https://", "https://a/", "https://a/b", "https://a b", "://a", "https://ä"]
-        {
-            assert!(!is_origin(bad), "{bad}");
-        }
-    }
 }

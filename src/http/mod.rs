@@ -90,6 +90,16 @@ fn cors() -> CorsLayer {
         .allow_origin(Any)
         .allow_headers(Any)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .expose_headers(["x-request-id", "retry-after", "location", "ratelimit-limit", "ratelimit-remaining",
-                         "ratelimit-reset", "x-quota-warning"].map(HeaderName::from_static))
+        .expose_headers(
+            [
+                "x-request-id",
+                "retry-after",
+                "location",
+                "ratelimit-limit",
+                "ratelimit-remaining",
+                "ratelimit-reset",
+                "x-quota-warning",
+            ]
+            .map(HeaderName::from_static),
+        )
 }

@@ -45,7 +45,8 @@ impl RequestId {
 pub(super) async fn carry(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(HEADER).and_then(RequestId::sent).unwrap_or_else(RequestId::new);
     request.extensions_mut().insert(id.clone());
-    let span = tracing::info_span!("request", request_id = id.0, method = %request.method(), path = request.uri().path());
+    let span =
+        tracing::info_span!("request", request_id = id.0, method = %request.method(), path = request.uri().path());
     let mut response = next.run(request).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
         let problem = Problem { request_id: id.0.clone(), ..Arc::unwrap_or_clone(problem) };

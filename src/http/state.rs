@@ -101,7 +101,9 @@ impl State {
             None => {
                 let mut found = db::index::resolve(&self.pool, cached.0, name).await?;
                 if found.len() > 1 {
-                    return Err(Error::conflict("several organizations have an index of this slug: give the index's id"));
+                    return Err(Error::conflict(
+                        "several organizations have an index of this slug: give the index's id",
+                    ));
                 }
                 let index = Arc::new(found.pop().ok_or_else(Error::index_not_found)?);
                 self.indexes.insert(cached, index.clone()).await;

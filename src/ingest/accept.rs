@@ -146,9 +146,9 @@ async fn repeated(conn: &mut PgConnection, idempotency: Idempotency<'_>) -> Resu
     match db::idempotency::find(conn, idempotency.scope).await? {
         None => Ok(None),
         Some((hash, _)) if hash != idempotency.body_hash => Err(Refusal::Mismatch),
-        Some((_, response)) => serde_json::from_value(response)
-            .map(Some)
-            .map_err(|error| sqlx::Error::Decode(error.into()).into()),
+        Some((_, response)) => {
+            serde_json::from_value(response).map(Some).map_err(|error| sqlx::Error::Decode(error.into()).into())
+        }
     }
 }
 

@@ -91,7 +91,9 @@ impl RateLimiter {
         if keys.len() > MAX_KEYS {
             keys.retain(|_, key| {
                 Arc::strong_count(key) > 1
-                    || key.try_lock().is_ok_and(|key| key.held.as_ref().is_some_and(|held| Instant::now() < held.expires))
+                    || key
+                        .try_lock()
+                        .is_ok_and(|key| key.held.as_ref().is_some_and(|held| Instant::now() < held.expires))
             });
         }
         keys.entry(key_id).or_default().clone()

@@ -18,7 +18,10 @@ use super::{Client, Error, segment, send, send_json};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineResult {
     Imported,
-    Refused { code: u16, message: String },
+    Refused {
+        code: u16,
+        message: String,
+    },
     /// The answer had no readable line for it.
     Unanswered,
 }
@@ -58,7 +61,13 @@ impl Client {
     /// Upserts `lines` documents, given as JSON lines, into a collection or alias.
     ///
     /// Typesense answers 200 even where every line was refused; the results say which. `timeout` bounds the whole call.
-    pub async fn import(&self, collection: &str, jsonl: Bytes, lines: usize, timeout: Duration) -> Result<Imported, Error> {
+    pub async fn import(
+        &self,
+        collection: &str,
+        jsonl: Bytes,
+        lines: usize,
+        timeout: Duration,
+    ) -> Result<Imported, Error> {
         let path = format!("/collections/{}/documents/import?action=upsert", segment(collection));
         let response = send(self.request(Method::POST, &path).timeout(timeout).body(jsonl)).await?;
         let body = response.bytes().await?;

@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 pub use collection::{Collection, NewCollection};
-pub use documents::{LineResult, Imported};
+pub use documents::{Imported, LineResult};
 pub use error::Error;
 pub use search::SearchResult;
 

@@ -47,7 +47,9 @@ struct Inner {
 #[derive(Clone)]
 enum Breaker {
     Closed,
-    Open { reason: String },
+    Open {
+        reason: String,
+    },
     /// One import may try.
     HalfOpen,
 }

@@ -78,7 +78,8 @@ impl Worker {
         let Some(lease) = db::lane::lease(&self.pool, lane, &self.options.name, self.options.lease).await? else {
             return Ok(Drained::Held);
         };
-        let drained = Drain { worker: self, index: &index, lease, settling: None, reader: Reader::new(lane) }.run().await;
+        let drained =
+            Drain { worker: self, index: &index, lease, settling: None, reader: Reader::new(lane) }.run().await;
         let drained = match drained {
             Ok(drained) => drained,
             Err(DrainError::LeaseLost) => {

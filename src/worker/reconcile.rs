@@ -20,9 +20,15 @@ pub(super) enum Outcome {
     /// The document was looked at, and there was nothing to do.
     NothingToDo,
     /// It can't be taken, now or later.
-    Refused { code: String, message: String },
+    Refused {
+        code: String,
+        message: String,
+    },
     /// It was not taken, and may be later.
-    Failed { code: String, message: String },
+    Failed {
+        code: String,
+        message: String,
+    },
     /// It must wait for something else; no attempt is spent.
     Wait,
     /// Nothing is known: the row stays as it is.
@@ -72,8 +78,15 @@ pub(super) fn reconcile(batch: &Batch, outcomes: Vec<Outcome>, max_attempts: i32
                 ledger.retry(row);
             }
             Outcome::Wait => {
-                let (code, message) = ("waiting".to_owned(), "an earlier write of the document is being retried".to_owned());
-                settlement.retries.push(Retry { version: row.version, wait: backoff.base, code, message, attempt: false });
+                let (code, message) =
+                    ("waiting".to_owned(), "an earlier write of the document is being retried".to_owned());
+                settlement.retries.push(Retry {
+                    version: row.version,
+                    wait: backoff.base,
+                    code,
+                    message,
+                    attempt: false,
+                });
                 ledger.retry(row);
             }
             Outcome::Unknown => {}

@@ -12,13 +12,7 @@ use uuid::Uuid;
 
 use super::Worker;
 use crate::{
-    db::{
-        self,
-        filter_delete::FilterDelete,
-        index::Index,
-        job::Change,
-        lane::Death,
-    },
+    db::{self, filter_delete::FilterDelete, index::Index, job::Change, lane::Death},
     domain::{
         filter,
         lane::{LANES, lane_of},

@@ -33,7 +33,12 @@ pub(super) struct Request {
 
 impl Request {
     /// Builds the request; decides the conditional deletes by asking the backend what their documents hold.
-    pub(super) async fn build(worker: &Worker, index: &Index, lane: Lane, batch: &mut Batch) -> Result<Self, BuildError> {
+    pub(super) async fn build(
+        worker: &Worker,
+        index: &Index,
+        lane: Lane,
+        batch: &mut Batch,
+    ) -> Result<Self, BuildError> {
         let bytes = batch.items.iter().map(|item| match &item.action {
             Action::Upsert(body) => body.len() + 128,
             _ => 0,

@@ -10,7 +10,10 @@ pub mod stack;
 use std::{fmt::Debug, time::Duration};
 
 /// Asks again until `look` answers; a test that waits for something that can't be waited on says within which time it must be so.
-pub async fn eventually<T, F: Future<Output = Result<T, E>>, E: Debug>(within: Duration, mut look: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Result<T, E>>, E: Debug>(
+    within: Duration,
+    mut look: impl FnMut() -> F,
+) -> T {
     let deadline = tokio::time::Instant::now() + within;
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
     loop {

@@ -25,7 +25,7 @@ impl Oracle {
         let held = held(setting, alias).await;
         let missing: Vec<_> = self.0.keys().filter(|id| !held.contains_key(*id)).take(5).collect();
         let extra: Vec<_> = held.keys().filter(|id| !self.0.contains_key(*id)).take(5).collect();
-        let stale: Vec<_> = self.0.iter().filter(|(id, document)| held.get(*id).is_some_and(|held| held != *document));
+        let stale = self.0.iter().filter(|(id, document)| held.get(*id).is_some_and(|held| held != *document));
         let stale: Vec<_> = stale.map(|(id, document)| (id, document, &held[id])).take(5).collect();
         assert!(
             missing.is_empty() && extra.is_empty() && stale.is_empty(),
@@ -39,7 +39,8 @@ impl Oracle {
 pub async fn held(setting: &Setting, alias: &str) -> BTreeMap<String, Value> {
     let url = format!("{}/collections/{alias}/documents/export", setting.typesense_url);
     let export = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let export = export.get(url).header("x-typesense-api-key", &setting.typesense_api_key).send().await.expect("an export");
+    let export =
+        export.get(url).header("x-typesense-api-key", &setting.typesense_api_key).send().await.expect("an export");
     if export.status() == 404 {
         return BTreeMap::new();
     }

@@ -40,8 +40,11 @@ pub struct Process {
 
 impl Process {
     pub fn start(arguments: &[&str], settings: &[(String, String)]) -> Self {
-        let mut child =
-            tidewell(arguments, settings).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("tidewell starts");
+        let mut child = tidewell(arguments, settings)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tidewell starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let (send, lines) = mpsc::channel();

@@ -65,7 +65,12 @@ impl Proxy {
 }
 
 /// One client's connection: requests are read whole, one after the other, and each goes on over a connection of its own.
-async fn connection(mut client: TcpStream, target: String, fault: Arc<Mutex<Fault>>, held: mpsc::UnboundedSender<Held>) {
+async fn connection(
+    mut client: TcpStream,
+    target: String,
+    fault: Arc<Mutex<Fault>>,
+    held: mpsc::UnboundedSender<Held>,
+) {
     while let Some(request) = read_message(&mut client).await {
         let is_import = request.head.contains("/documents/import");
         let fault = if is_import { *fault.lock().expect("the fault") } else { Fault::None };
@@ -118,11 +123,15 @@ async fn read_message(stream: &mut TcpStream) -> Option<Message> {
 
 /// Sends a request on and gives the whole answer.
 async fn forward(target: &str, request: &Message) -> Vec<u8> {
-    let mut answer = Vec::new();
-    let Ok(mut server) = TcpStream::connect(target).await else { return answer };
-    let head = request.head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
-    if server.write_all(head.as_bytes()).await.is_ok() && server.write_all(&request.body).await.is_ok() {
-        let _ = server.read_to_end(&mut answer).await;
-    }
-    answer
+    let mut lines = request.head.lines();
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    let method = words.next().and_then(|method| method.parse().ok()).unwrap_or_default();
+    let url = format!("http://{target}{}", words.next().unwrap_or_default());
+    let key = lines.find_map(|line| line.strip_prefix("x-typesense-api-key: ")).unwrap_or_default();
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let sent = http.request(method, url).header("x-typesense-api-key", key).body(request.body.clone()).send().await;
+    let Ok(answer) = sent else { return Vec::new() };
+    let status = answer.status();
+    let Ok(body) = answer.bytes().await else { return Vec::new() };
+    [format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()
 }

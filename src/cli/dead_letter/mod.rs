@@ -127,17 +127,24 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             session.show(&serde_json::json!({ "items": acts, "nextCursor": null }), || view::acts_table(&acts))
         }
         Command::Groups { filter, page } => {
-            let (selection, after) = (filter.selection(&pool).await?, page.cursor.map(|GroupCursor(count, id)| (count, id)));
+            let (selection, after) =
+                (filter.selection(&pool).await?, page.cursor.map(|GroupCursor(count, id)| (count, id)));
             let groups = db::dead_letter::groups(&pool, selection, after, page.reads()).await?;
             let cursor = |group: &Group| GroupCursor(group.count, group.newest_id);
-            page.show(session, &groups, cursor, |group| group, |groups| {
-                let rows = groups.iter().map(|group| {
-                    let index = format!("{}/{}", group.organization, group.index);
-                    let (count, newest) = (group.count.to_string(), time(group.newest_failed_at));
-                    [group.signature.clone(), count, index, group.code.clone(), newest, short(&group.message, 60)]
-                });
-                table(["signature", "count", "index", "code", "newest", "message"], &["count"], rows)
-            })
+            page.show(
+                session,
+                &groups,
+                cursor,
+                |group| group,
+                |groups| {
+                    let rows = groups.iter().map(|group| {
+                        let index = format!("{}/{}", group.organization, group.index);
+                        let (count, newest) = (group.count.to_string(), time(group.newest_failed_at));
+                        [group.signature.clone(), count, index, group.code.clone(), newest, short(&group.message, 60)]
+                    });
+                    table(["signature", "count", "index", "code", "newest", "message"], &["count"], rows)
+                },
+            )
         }
         Command::Retry(choice) => act::retry(session, &pool, choice).await,
         Command::Mend { id, document } => act::mend(session, &pool, &find(&pool, *id).await?, document).await,

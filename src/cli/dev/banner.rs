@@ -2,11 +2,7 @@
 
 use serde_json::json;
 
-use super::{
-    super::Session,
-    FOLDER, demo,
-    files::DevJson,
-};
+use super::{super::Session, FOLDER, demo, files::DevJson};
 
 pub(super) fn print(session: &Session, place: &DevJson, keys: Option<&demo::Keys>) -> anyhow::Result<()> {
     let mut view = serde_json::to_value(place)?;

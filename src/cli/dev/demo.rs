@@ -84,7 +84,12 @@ async fn index(pool: &PgPool, organization: &Organization) -> Result<Index, sqlx
 }
 
 /// The key kept from an earlier start if it still works, else a new one.
-async fn key(pool: &PgPool, organization: &Organization, kind: KeyKind, kept: Option<String>) -> anyhow::Result<String> {
+async fn key(
+    pool: &PgPool,
+    organization: &Organization,
+    kind: KeyKind,
+    kept: Option<String>,
+) -> anyhow::Result<String> {
     if let Some(raw) = kept
         && let Some((_, false)) = db::key::authenticate(pool, &secret::hash(&raw)).await?
     {
@@ -113,7 +118,8 @@ async fn key(pool: &PgPool, organization: &Organization, kind: KeyKind, kept: Op
 async fn write_products(pool: &PgPool, index: &Index, config: &Config) -> anyhow::Result<uuid::Uuid> {
     let texts: Vec<String> = products::all().map(|product| product.to_string()).collect();
     let documents: Result<Vec<_>, _> = texts.iter().enumerate().map(|(n, text)| Document::parse(text, n)).collect();
-    let documents = documents.map_err(|rejection| anyhow::anyhow!("a demo product is refused: {}", rejection.message))?;
+    let documents =
+        documents.map_err(|rejection| anyhow::anyhow!("a demo product is refused: {}", rejection.message))?;
     let write = Write {
         index,
         request_id: "demo",

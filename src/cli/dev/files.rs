@@ -99,7 +99,9 @@ fn read<T: DeserializeOwned>(folder: &Path, file: &str) -> anyhow::Result<Option
         read => read.with_context(|| format!("can't read {}", path.display()))?,
     };
     let value = serde_json::from_str(&text);
-    value.map(Some).with_context(|| format!("{} is broken: delete it, and `tidewell dev` makes a new one", path.display()))
+    value
+        .map(Some)
+        .with_context(|| format!("{} is broken: delete it, and `tidewell dev` makes a new one", path.display()))
 }
 
 /// Writes a file that is its owner's alone, by way of another name: a crash leaves the old one or the new one.

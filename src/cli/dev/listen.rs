@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tidewell::dev;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -16,15 +16,18 @@ const WAITING: u32 = 1024;
 /// Takes the address, on another port where one is given.
 pub(super) fn on(address: SocketAddr, port: Option<u16>, folder: &Path) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
-    bind(address).or_else(|error| match (error.kind(), dev::holder(folder)) {
-        (io::ErrorKind::AddrInUse, Some(pid)) => {
-            Err(error).with_context(|| format!("`tidewell dev` is running in this folder already (process {pid})"))
+    match bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match dev::holder(folder) {
+            Some(pid) => bail!("`tidewell dev` is running in this folder already (process {pid})"),
+            None => bail!(
+                "port {} is taken by another program: choose another with --port or TIDEWELL_LISTEN",
+                address.port()
+            ),
+        },
+        bound => {
+            bound.with_context(|| format!("can't listen on {address}: choose another with --port or TIDEWELL_LISTEN"))
         }
-        (io::ErrorKind::AddrInUse, None) => Err(error).with_context(|| {
-            format!("port {} is taken by another program: choose another with --port or TIDEWELL_LISTEN", address.port())
-        }),
-        _ => Err(error).with_context(|| format!("can't listen on {address}: choose another with --port or TIDEWELL_LISTEN")),
-    })
+    }
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

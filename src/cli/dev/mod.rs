@@ -101,11 +101,7 @@ async fn live(
         () = shutdown.cancelled() => return Ok(()),
     }
     let ours = format!("dev-{}-", secrets.folder_id);
-    // The folder is locked, so whoever held these is dead.
-    let released = db::lane::release_all(&pool, &ours).await?;
-    if released > 0 {
-        tracing::info!(released, "took over the lanes that a dead process held");
-    }
+    take_over(&pool, &ours).await?;
 
     let stop = shutdown.child_token();
     let worker = format!("{ours}{}", std::process::id());
@@ -134,6 +130,15 @@ async fn live(
     pool.close().await;
     DevJson::remove(folder)?;
     outcome
+}
+
+/// Takes what dead processes of this folder have left behind. It is locked, so none of them lives.
+async fn take_over(pool: &PgPool, workers: &str) -> Result<(), sqlx::Error> {
+    let released = db::lane::release_all(pool, workers).await?;
+    if released > 0 {
+        tracing::info!(released, "took over the lanes that a dead process held");
+    }
+    db::worker::forget_all(pool, workers).await
 }
 
 /// The front end and the workers, each on connections of its own, as they are where they run apart.

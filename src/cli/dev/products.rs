@@ -2,10 +2,30 @@
 
 use serde_json::{Value, json};
 
-const MAKERS: [&str; 10] =
-    ["Alder & Co", "Brightwater", "Corvane", "Dunmore", "Everfield", "Fjordline", "Greyhill", "Harrow", "Ixora", "Juniper"];
-const ADJECTIVES: [&str; 10] =
-    ["Compact", "Classic", "Featherlight", "Foldable", "Heavy-duty", "Insulated", "Quiet", "Rechargeable", "Slim", "Waterproof"];
+const MAKERS: [&str; 10] = [
+    "Alder & Co",
+    "Brightwater",
+    "Corvane",
+    "Dunmore",
+    "Everfield",
+    "Fjordline",
+    "Greyhill",
+    "Harrow",
+    "Ixora",
+    "Juniper",
+];
+const ADJECTIVES: [&str; 10] = [
+    "Compact",
+    "Classic",
+    "Featherlight",
+    "Foldable",
+    "Heavy-duty",
+    "Insulated",
+    "Quiet",
+    "Rechargeable",
+    "Slim",
+    "Waterproof",
+];
 /// What is sold, in which category, what it is good for, and what a plain one costs.
 const KINDS: [(&str, &str, &str, f64); 10] = [
     ("Backpack", "Travel", "for long days on the road and short nights in huts", 79.0),
@@ -77,7 +97,10 @@ mod tests {
         for product in all() {
             let properties: HashSet<_> = product.as_object().unwrap().keys().cloned().collect();
             assert!(fields().iter().all(|field| properties.contains(field["name"].as_str().unwrap())), "{product}");
-            assert!(product["price"].as_f64().unwrap() > 5.0 && product["rating"].as_f64().unwrap() <= 5.0, "{product}");
+            assert!(
+                product["price"].as_f64().unwrap() > 5.0 && product["rating"].as_f64().unwrap() <= 5.0,
+                "{product}"
+            );
         }
     }
 }
