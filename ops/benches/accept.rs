@@ -22,12 +22,13 @@ pub(crate) const CLIENTS: usize = 8;
 pub(crate) const BATCH: usize = 100;
 
 pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<Row>> {
-    let (rounds, count) = if scale.quick { (3, 10_000) } else { (7, 40_000) };
+    let (rounds, count) = if scale.quick { (3, 20_000) } else { (7, 60_000) };
     let site = Site::open(stack, "accept").await?;
     let (serve, tenant) = site.serve().await?;
     let by_hand = ByHand::new(&site.url).await?;
     let documents = Documents::new();
     let (mut values, mut limits, mut latencies, mut used) = (vec![], vec![], vec![], vec![]);
+    let mut used_by_hand = vec![];
     // One round more: what is done first is done before everything is warm.
     for round in 0..=rounds {
         let texts: Vec<String> = (0..count).map(|n| documents.json(n)).collect();
@@ -37,13 +38,16 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         let meter = Meter::start(watched);
         let load = fill(&tenant, &index, &texts, BATCH).await?;
         let processors = meter.stop();
+        let meter = Meter::start(stack.watched());
         let (value, limit) = (load.a_second(count), by_hand.insert(texts).await?.a_second(count));
+        let processors_by_hand = meter.stop();
         eprintln!("  {} documents/s, by hand {}", rounded(value), rounded(limit));
         if round > 0 {
             values.push(value);
             limits.push(limit);
             latencies.extend(load.latencies);
             used.push(processors);
+            used_by_hand.push(processors_by_hand);
         }
     }
     serve.stop().await?;
@@ -54,6 +58,7 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         Row::plain("accept_p99_ms", percentile(&latencies, 0.99), "ms"),
     ];
     rows.extend(cpu::rows("accept", &used, count));
+    rows.extend(cpu::rows("accept_by_hand", &used_by_hand, count));
     Ok(rows)
 }
 

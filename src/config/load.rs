@@ -41,7 +41,8 @@ impl Config {
             }
         };
         let defaults = Serialized::defaults(Self::default());
-        let environment = Environment::read(&defaults, variable).map_err(|error| explain(&error, &path))?;
+        let default_values = defaults.data().map_err(|error| explain(&error, &path))?.remove(&Profile::Default);
+        let environment = Environment::read(&default_values.unwrap_or_default(), variable);
         let config: Self = Figment::from(defaults)
             .merge(Toml::string(&text))
             .merge(environment)
@@ -74,16 +75,12 @@ struct Environment(Dict);
 impl Environment {
     const NAME: &str = "the environment";
 
-    fn read<T: serde::Serialize>(
-        defaults: &Serialized<T>,
-        variable_value: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, figment::Error> {
-        let settings = defaults.data()?.remove(&Profile::Default).unwrap_or_default();
-        let found = settings.into_iter().filter_map(|(name, default)| {
-            let text = variable_value(&variable(&name))?;
-            Some((name, typed(text, &default)))
+    fn read(defaults: &Dict, value_of: impl Fn(&str) -> Option<String>) -> Self {
+        let found = defaults.iter().filter_map(|(name, default)| {
+            let text = value_of(&variable(name))?;
+            Some((name.clone(), typed(text, default)))
         });
-        Ok(Self(found.collect()))
+        Self(found.collect())
     }
 }
 

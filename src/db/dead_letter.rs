@@ -1,6 +1,7 @@
 //! Dead letters: writes that failed for good, and the acts that people take on them.
 
 mod discard;
+mod overtaken;
 mod redrive;
 
 use chrono::{DateTime, Utc};
@@ -89,6 +90,8 @@ macro_rules! selecting {
         )
     };
 }
+
+use selecting;
 
 impl Selection<'_> {
     fn query<O>(&self, sql: &'static str) -> QueryAs<'static, Postgres, O, PgArguments>

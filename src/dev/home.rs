@@ -1,5 +1,6 @@
 //! The folder of one server: its data, its secret, its ports and its log side by side.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -99,10 +100,10 @@ impl Home {
     }
 
     /// The secret in the file `name`, generated on first use; ours alone to read.
-    pub(super) fn secret(&self, name: &str) -> Result<String, Error> {
+    pub(super) fn secret(&self, name: &str) -> Result<Secret, Error> {
         let file = self.path.join(name);
         match fs::read_to_string(&file) {
-            Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().to_owned()),
+            Ok(secret) if !secret.trim().is_empty() => return Ok(Secret(secret.trim().to_owned())),
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("read", &file)(e));
             }
@@ -113,7 +114,7 @@ impl Home {
         let draft = self.path.join(format!("{name}.new"));
         write_private(&draft, &secret).map_err(Error::io("write", &draft))?;
         fs::rename(&draft, &file).map_err(Error::io("write", &file))?;
-        Ok(secret)
+        Ok(Secret(secret))
     }
 
     /// The ports used last time, so that addresses outlive a restart.
@@ -127,6 +128,22 @@ impl Home {
         let file = self.path.join("ports");
         let text: Vec<String> = ports.iter().map(u16::to_string).collect();
         fs::write(&file, text.join(" ") + "\n").map_err(Error::io("write", &file))
+    }
+}
+
+/// A server's password or key, which no log may show.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Secret(String);
+
+impl Secret {
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
     }
 }
 
@@ -183,7 +200,7 @@ mod tests {
         let place = scratch("home").join("postgres");
         let home = Home::prepare(&place).unwrap();
         let secret = home.secret("password").unwrap();
-        assert_eq!(secret.len(), 64);
+        assert_eq!(secret.expose().len(), 64);
         assert_eq!(home.secret("password").unwrap(), secret);
         let mode = fs::metadata(home.path.join("password")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -17,7 +17,7 @@ const DATABASE: &str = "tidewell";
 /// How the embedded PostgreSQL is run.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// Whether a commit survives a power cut. Off is for tests alone.
+    /// Whether a commit survives a power cut; a kill it survives always. Off is for tests alone.
     pub fsync: bool,
     /// Further settings of the server, such as `("work_mem", "64MB")`.
     pub settings: Vec<(String, String)>,
@@ -50,8 +50,10 @@ impl Postgres {
         check_version(&home.data())?;
         let password = home.secret("password")?;
         if !home.data().exists() {
+            // One whose data has been deleted under it is of no use to anybody.
+            stop_left_behind::<PostgresEngine>(&home.data()).await?;
             tracing::info!(data = %home.data().display(), "making a new PostgreSQL data folder");
-            initialise(binaries, &home, &password, options.fsync).await?;
+            initialise(binaries, &home, password.expose(), options.fsync).await?;
         }
         let program = binaries.postgres("postgres");
         let engine = PostgresEngine { program, home, password, options: options.clone() };
@@ -68,7 +70,7 @@ impl Postgres {
 
     /// The address of another database of this server.
     pub fn url_of(&self, database: &str) -> String {
-        let password = &self.running.engine.password;
+        let password = self.running.engine.password.expose();
         format!("postgres://{USER}:{password}@127.0.0.1:{}/{database}", self.port())
     }
 

@@ -10,10 +10,11 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
 use super::error::Error;
-use super::home::Home;
+use super::home::{Home, Secret};
 use super::pins::Server;
 use super::postgres::PostgresOptions;
 use super::postmaster_pid::PostmasterPid;
+use super::process::folders;
 use super::running::Engine;
 
 /// The superuser that owns everything.
@@ -26,7 +27,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct PostgresEngine {
     pub(super) program: PathBuf,
     pub(super) home: Home,
-    pub(super) password: String,
+    pub(super) password: Secret,
     pub(super) options: PostgresOptions,
 }
 
@@ -37,7 +38,7 @@ impl PostgresEngine {
             .host("127.0.0.1")
             .port(port)
             .username(USER)
-            .password(&self.password)
+            .password(self.password.expose())
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
         let timed_out = |_| sqlx::Error::PoolTimedOut;
@@ -52,11 +53,12 @@ impl PostgresEngine {
     /// PostgreSQL won't start where a process with the number in `postmaster.pid` lives, whatever
     /// it is: after a reboot or in a container that is soon a stranger, or one that nobody reaps.
     /// Called when none serves this data. With no such process the file stays, for PostgreSQL then
-    /// makes sure that no child of the old server is at work.
+    /// makes sure that no child of the old server is at work; and also with one that might serve it.
     fn clear_stale_pid_file(&self) {
-        if let Some(file) = self.postmaster_pid()
-            && Path::new(&format!("/proc/{}", file.pid)).exists()
-        {
+        let Some(file) = self.postmaster_pid() else { return };
+        let there = Path::new(&format!("/proc/{}", file.pid)).exists();
+        let doubtful = folders(Self::PROGRAM, file.pid).is_some_and(|named| named.is_empty());
+        if there && !doubtful {
             let _ = fs::remove_file(self.home.data().join("postmaster.pid"));
         }
     }
@@ -89,6 +91,7 @@ impl Engine for PostgresEngine {
         let mut command = Command::new(&self.program);
         command.current_dir(&data).arg("-D").arg(&data);
         let port = ports[0].to_string();
+        // What is acknowledged survives a kill of the server also without it.
         let fsync = if self.options.fsync { "on" } else { "off" };
         let settings = [
             ("listen_addresses", "127.0.0.1"),
@@ -100,7 +103,6 @@ impl Engine for PostgresEngine {
             ("max_wal_senders", "50"),
             ("fsync", fsync),
             ("full_page_writes", fsync),
-            ("synchronous_commit", fsync),
         ];
         let further = self.options.settings.iter().map(|(name, value)| (&**name, &**value));
         for (name, value) in settings.into_iter().chain(further) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -115,15 +115,13 @@ fn parse_began(stat: &str) -> Option<u64> {
 /// line or is where they are at work, which holds also where the folder has been moved since. (As
 /// root in a container, other users' working folders can't be seen, but command lines can.)
 pub(super) fn serving(program: &str, data: &Path) -> Vec<u32> {
-    let path = data.to_string_lossy();
     let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let ours = inode(data);
+    let is_ours = |path: &Path| path == data || (ours.is_some() && inode(path) == ours);
     let serves = |pid: &u32| {
-        let arguments = arguments(*pid);
-        let mut arguments = arguments.iter();
-        arguments.next().is_some_and(|first| first.rsplit('/').next() == Some(program))
-            && (arguments.any(|argument| argument.rsplit('=').next() == Some(&path))
-                || inode(data).is_some_and(|data| inode(Path::new(&format!("/proc/{pid}/cwd"))) == Some(data)))
-            && began(*pid).is_some()
+        let named = folders(program, *pid);
+        let at_work = PathBuf::from(format!("/proc/{pid}/cwd"));
+        named.is_some_and(|named| named.iter().any(|path| is_ours(path)) || is_ours(&at_work)) && began(*pid).is_some()
     };
     fs::read_dir("/proc")
         .into_iter()
@@ -132,6 +130,15 @@ pub(super) fn serving(program: &str, data: &Path) -> Vec<u32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(serves)
         .collect()
+}
+
+/// The whole paths that the command line of the process names; `None` where it doesn't run `program`.
+pub(super) fn folders(program: &str, pid: u32) -> Option<Vec<PathBuf>> {
+    let arguments = arguments(pid);
+    let (first, others) = arguments.split_first()?;
+    let values = others.iter().map(|argument| argument.split_once('=').map_or(&**argument, |(_, value)| value));
+    let paths = values.filter(|value| value.starts_with('/')).map(PathBuf::from);
+    (first.rsplit('/').next() == Some(program)).then(|| paths.collect())
 }
 
 /// The arguments of a live process; the first is the program.

@@ -135,13 +135,9 @@ async fn adopt<E: Engine>(engine: &E) -> Result<Option<(Process, Vec<u16>)>, Err
     Ok(None)
 }
 
-/// Starts the server on the ports `wanted`, or, unless there may be `no_others`, on free ones where
-/// these have been taken.
-async fn launch<E: Engine>(
-    engine: &E,
-    wanted: Option<Vec<u16>>,
-    no_others: bool,
-) -> Result<(Process, Vec<u16>), Error> {
+/// Starts the server on the ports `wanted`. Where these have been taken it gets others, unless it
+/// has to `keep` them.
+async fn launch<E: Engine>(engine: &E, wanted: Option<Vec<u16>>, keep: bool) -> Result<(Process, Vec<u16>), Error> {
     let choose = || -> Result<Vec<u16>, Error> {
         let chosen: Result<_, _> = (0..E::PORTS).map(|_| port::choose()).collect();
         chosen.map_err(Error::io("find a free port below", Path::new("127.0.0.1")))
@@ -173,7 +169,7 @@ async fn launch<E: Engine>(
                 return Err(Error::PortTaken { server: E::SERVER, port: ports[0] });
             }
             (true, false) => return Err(error),
-            (false, true) if !no_others => ports = choose()?,
+            (false, true) if !keep => ports = choose()?,
             (false, _) => tokio::time::sleep(BEFORE_NEXT_TRY).await,
         }
     }

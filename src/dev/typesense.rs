@@ -33,6 +33,10 @@ impl Typesense {
         let home = Home::prepare(place)?;
         home.check_reach(&binaries.typesense())?;
         let api_key = home.secret("api-key")?;
+        if !home.data().exists() {
+            // One whose data has been deleted under it is of no use to anybody.
+            stop_left_behind::<TypesenseEngine>(&home.data()).await?;
+        }
         home.folder("data")?;
         let log = home.folder("log")?;
         let engine = TypesenseEngine {
@@ -53,7 +57,7 @@ impl Typesense {
 
     /// The key that may do everything.
     pub fn api_key(&self) -> &str {
-        &self.running.engine.api_key
+        self.running.engine.api_key.expose()
     }
 
     /// The port of the API on 127.0.0.1; it stays the same over stopping and starting again.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::error::Error;
-use super::home::Home;
+use super::home::{Home, Secret};
 use super::pins::Server;
 use super::process::arguments;
 use super::running::Engine;
@@ -26,7 +26,7 @@ pub(super) struct TypesenseEngine {
     pub(super) client: reqwest::Client,
     pub(super) home: Home,
     pub(super) log: PathBuf,
-    pub(super) api_key: String,
+    pub(super) api_key: Secret,
     pub(super) options: TypesenseOptions,
 }
 
@@ -69,13 +69,13 @@ impl Engine for TypesenseEngine {
 
     /// Everybody on the machine can read command lines, so the key isn't on it.
     fn environment(&self) -> Vec<(&'static str, &str)> {
-        vec![("TYPESENSE_API_KEY", &self.api_key)]
+        vec![("TYPESENSE_API_KEY", self.api_key.expose())]
     }
 
     async fn is_ready(&self, _pid: u32, ports: &[u16]) -> Result<bool, Error> {
         // `/health` asks for no key and a stranger's server would answer it, so try the key first.
         let base = format!("http://127.0.0.1:{}", ports[0]);
-        let key = ("X-TYPESENSE-API-KEY", &self.api_key);
+        let key = ("X-TYPESENSE-API-KEY", self.api_key.expose());
         let debug = self.client.get(format!("{base}/debug")).header(key.0, key.1).send().await;
         if !debug.is_ok_and(|answer| answer.status().is_success()) {
             return Ok(false);

@@ -74,8 +74,11 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
+/// A gauge's name, what it tells, and its value for one index.
+type IndexGauge = (&'static str, &'static str, fn(&IndexStatus) -> f64);
+
 fn render(text: &mut String, status: &Status) {
-    let of_indexes: [(&str, &str, fn(&IndexStatus) -> f64); 7] = [
+    let of_indexes: [IndexGauge; 7] = [
         ("tidewell_backlog_rows", "Rows accepted and not settled.", |index| index.backlog as f64),
         (
             "tidewell_oldest_unprojected_age_seconds",

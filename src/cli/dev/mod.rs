@@ -55,9 +55,14 @@ pub(super) async fn run(session: &Session, args: &Args) -> anyhow::Result<()> {
         postgres: config.database_url.is_none().then(PostgresOptions::default),
         typesense: config.typesense_url.is_none().then(TypesenseOptions::default),
     };
-    let mut servers = tokio::select! {
-        servers = Servers::start(&options) => servers?,
-        () = shutdown.cancelled() => return Ok(()),
+    let started = tokio::select! {
+        servers = Servers::start(&options) => Some(servers?),
+        () = shutdown.cancelled() => None,
+    };
+    let Some(mut servers) = started else {
+        // Those that were half started have been told to end: this waits until they have.
+        Servers::down(folder).await?;
+        return Ok(());
     };
     let outcome = live(session, args, listener, &mut servers, &shutdown).await;
     let stopped = servers.stop().await;

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgPool};
 use tidewell_jobs::{ProjectLane, ResolveFilterDelete};
 use uuid::Uuid;
 
-use super::{Actor, BATCH, Held, Selection, count, hold, note, remove};
+use super::{Actor, BATCH, Held, Selection, count, hold, note, overtaken, remove};
 use crate::{
     db::{accept::join_order, backlog, job},
     domain::lane::lane_of,
@@ -36,13 +36,15 @@ pub async fn retry(
         return Ok(done);
     }
     for index in indexes {
+        let waiting = overtaken::by_waiting(pool, selection, index.index_id).await?;
         let mut after = None;
         loop {
             let mut tx = pool.begin().await?;
             join_order(&mut tx, index.index_id, false).await?;
             let letters = hold(&mut tx, selection, index, after).await?;
             after = letters.last().map(|letter| letter.id);
-            let overtaken = overtaken(&mut tx, index.index_id, &letters).await?;
+            let mut overtaken = overtaken::by_settled(&mut tx, index.index_id, &letters).await?;
+            overtaken.extend(letters.iter().map(|letter| letter.id).filter(|id| waiting.contains(id)));
             note(&mut tx, &letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), "retry", by).await?;
             note(&mut tx, &overtaken.iter().copied().collect::<Vec<_>>(), "superseded", by).await?;
             redrive(&mut tx, index.index_id, &letters, &overtaken, None).await?;
@@ -77,6 +79,7 @@ pub async fn mend(
     document: &str,
     by: Actor<'_>,
 ) -> Result<Mended, sqlx::Error> {
+    let waiting = overtaken::by_waiting(pool, Selection { ids: Some(&[id]), ..Selection::default() }, index_id).await?;
     let mut tx = pool.begin().await?;
     join_order(&mut tx, index_id, false).await?;
     let letter: Option<Held> = sqlx::query_as(
@@ -89,8 +92,8 @@ pub async fn mend(
     .await?;
     let Some(letter) = letter else { return Ok(Mended::Gone) };
     let letters = [letter];
-    let overtaken = overtaken(&mut tx, index_id, &letters).await?;
-    if !overtaken.is_empty() {
+    let overtaken = overtaken::by_settled(&mut tx, index_id, &letters).await?;
+    if !overtaken.is_empty() || !waiting.is_empty() {
         return Ok(Mended::Overtaken);
     }
     note(&mut tx, &[id], "mend", by).await?;
@@ -98,38 +101,6 @@ pub async fn mend(
     tx.commit().await?;
     tracing::info!(actor = by.name, dead_letter_id = %id, "dead letter mended");
     Ok(Mended::Yes)
-}
-
-/// Which of an index's letters have a newer write of their document, projected, dead or waiting. Repairs and conditional
-/// deletes that wait are no writes: the first send what is there, the second are judged after the letter's own version.
-async fn overtaken(conn: &mut PgConnection, index_id: Uuid, letters: &[Held]) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let of_documents: Vec<_> =
-        letters.iter().filter_map(|letter| letter.document_id.as_deref().map(|id| (letter, id))).collect();
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "with letter as (
-             select * from unnest($2::uuid[], $3::smallint[], $4::text[], $5::bigint[]) as letter (id, lane, document_id, version)
-         ), waiting as materialized (
-             select document_id, max(coalesce(document_version, version)) as version
-             from tidewell.outbox
-             where index_id = $1 and lane in (select lane from letter) and retrying in (false, true)
-               and version > (select min(version) from letter)
-               and document_id = any($4) and operation in ('upsert', 'delete')
-             group by document_id
-         )
-         select letter.id
-         from letter
-         left join tidewell.documents on documents.index_id = $1 and documents.document_id = letter.document_id
-         left join waiting on waiting.document_id = letter.document_id
-         where documents.accepted_version > letter.version or waiting.version > letter.version",
-    )
-    .bind(index_id)
-    .bind(of_documents.iter().map(|(letter, _)| letter.id).collect::<Vec<_>>())
-    .bind(of_documents.iter().map(|(_, document_id)| lane_of(document_id)).collect::<Vec<_>>())
-    .bind(of_documents.iter().map(|(_, document_id)| *document_id).collect::<Vec<_>>())
-    .bind(of_documents.iter().map(|(letter, _)| letter.version).collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().collect())
 }
 
 /// Takes letters of one index out and puts those that are not overtaken back in line, with the jobs' counts and the wake-ups.
