@@ -131,7 +131,7 @@ async fn of_requests_with_one_key_at_one_time_exactly_one_writes() {
     let tenant = stack.tenant("race").await;
     let second = stack.setting.serve();
     let send = |n: usize| {
-        let client = if n % 2 == 0 { tenant.client.clone() } else { tenant.client.at(&second.operator.base) };
+        let client = if n.is_multiple_of(2) { tenant.client.clone() } else { tenant.client.at(&second.operator.base) };
         async move {
             let request = client.request(Method::POST, BATCH).header("idempotency-key", "same").json(&books(&["a"]));
             client.send(request).await

@@ -55,7 +55,6 @@ impl Flow {
         let key = format!("request-{}-{}", self.written, self.random.random::<u32>());
         let ids: Vec<String> = (0..size).map(|_| self.random.random_range(0..self.ids).to_string()).collect();
         let is_delete = self.random.random_bool(0.1);
-        if is_delete { eprintln!("DEL at {} {ids:?}", self.written); }
         let documents: Vec<Value> = match is_delete {
             true => vec![],
             false => ids.iter().enumerate().map(|(n, id)| self.document(id, n)).collect(),
@@ -99,13 +98,6 @@ impl Flow {
     /// Waits until everything is settled; then the collection must be what the oracle says, and the dead letters what was refused.
     async fn holds(&self, setting: &Setting, tenant: &Tenant, pool: &PgPool) {
         eventually(Duration::from_secs(180), || unsettled(pool)).await;
-        let held_now = held(setting, &alias(tenant)).await;
-        for id in self.oracle.0.keys().filter(|id| !held_now.contains_key(*id)) {
-            let record: Vec<(String, i64, i64, Option<String>)> = sqlx::query_as("select document_id, version, accepted_version, body from tidewell.documents where document_id = $1").bind(id).fetch_all(pool).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            eprintln!("still missing after a while: {}", !held(setting, &alias(tenant)).await.contains_key(id));
-            eprintln!("MISSING {id} oracle {:?} record {record:?}", self.oracle.0[id]);
-        }
         self.oracle.equals(setting, &alias(tenant)).await;
         let dead: Vec<(String, String)> = sqlx::query_as(
             "select document_id, (body::jsonb -> 'title')::text from tidewell.dead_letters where error_code = 'document_refused'",
@@ -138,7 +130,8 @@ impl Flow {
 
 /// How many documents flow in each of these tests. By hand, try a hundred thousand.
 fn documents() -> usize {
-    std::env::var("FLOW_DOCUMENTS").ok().map_or(6000, |text| text.parse().expect("a number"))
+    std::env::var_os("FLOW_DOCUMENTS")
+        .map_or(6000, |text| text.to_str().and_then(|text| text.parse().ok()).expect("a number"))
 }
 
 /// Waits until the worker says that its backend is in trouble, and gives the whole status.

@@ -106,9 +106,10 @@ async fn expired_and_revoked_keys_and_foreign_origins_are_refused() {
         .expect("expired");
     eventually(Duration::from_secs(1), || async {
         let answer = client.post(SEARCH, &json!({})).await;
-        if answer.status == 401 { Ok(answer.problem(401, "token_expired")) } else { Err(answer.status) }
+        if answer.status == 401 { Ok(answer) } else { Err(answer.status) }
     })
-    .await;
+    .await
+    .problem(401, "token_expired");
     let past = json!({ "name": "k", "kind": "search", "expiresAt": "2001-01-01T00:00:00Z" });
     operator.post("/v1/organizations/refused/keys", &past).await.problem(422, "validation_failed");
 }
@@ -240,15 +241,7 @@ async fn the_command_line_makes_the_same_things() {
     };
     let organization = run(&["org", "create", "cli", "--name", "Cli", "--plan", "pro", "--json"]);
     assert_eq!(stack.operator().get("/v1/organizations/cli").await.expect(200)["id"], organization["id"]);
-    run(&[
-        "index",
-        "create",
-        "--org",
-        "cli",
-        "books", "--fields",
-        r#"[{"name":"title","type":"string"}]"#,
-        "--json",
-    ]);
+    run(&["index", "create", "--org", "cli", "books", "--fields", r#"[{"name":"title","type":"string"}]"#, "--json"]);
     let key = run(&["key", "create", "--org", "cli", "k", "--kind", "search", "--json"]);
     let client = stack.operator().bearer(key["rawKey"].as_str().expect("a key"));
     client.post(SEARCH, &json!({})).await.expect(200);

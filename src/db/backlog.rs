@@ -14,7 +14,8 @@ pub async fn of(conn: &mut PgConnection, index_id: Uuid) -> Result<i64, sqlx::Er
     .await
 }
 
-/// Counts rows that come into an index's outbox. Late in the transaction: the row stays locked until its end.
+/// Counts rows that come into an index's outbox. After the wake-ups, as everywhere: the row stays locked until the transaction ends,
+/// and two orders would deadlock.
 pub async fn add(conn: &mut PgConnection, index_id: Uuid, rows: i64) -> Result<(), sqlx::Error> {
     sqlx::query("update tidewell.backlogs set accepted = accepted + $2 where index_id = $1")
         .bind(index_id)

@@ -82,7 +82,7 @@ pub async fn is_unsettled(pool: &PgPool, lane: Lane, document_id: &str, version:
 }
 
 /// Puts deletions of documents into their lanes, at the version of the delete, and counts them in its job: those that match or,
-/// `undecided`, those to be looked at again once their own write has ended.
+/// `undecided`, those to be looked at again once their own write has ended. The caller counts them in the backlog.
 pub async fn spread(
     conn: &mut PgConnection,
     delete: &FilterDelete,
@@ -103,13 +103,12 @@ pub async fn spread(
     .bind(documents.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
     .execute(&mut *conn)
     .await?;
-    let count = documents.len() as i64;
     sqlx::query("update tidewell.jobs set total = total + $2, pending = pending + $2 where id = $1")
         .bind(delete.job_id)
-        .bind(i32::try_from(count).unwrap_or(i32::MAX))
-        .execute(&mut *conn)
-        .await?;
-    super::backlog::add(conn, delete.index_id, count).await
+        .bind(i32::try_from(documents.len()).unwrap_or(i32::MAX))
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// Removes a delete that has been dealt with: the lanes go on beyond it. False where somebody else did so.

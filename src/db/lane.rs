@@ -306,7 +306,7 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
     .map(drop)
 }
 
-/// Asks for the records of documents of one index to be sent again, each in its lane.
+/// Asks for the records of documents of one index to be sent again, each in its lane. The caller counts them in the backlog.
 pub async fn reproject(
     conn: &mut PgConnection,
     index_id: Uuid,
@@ -319,9 +319,9 @@ pub async fn reproject(
     .bind(index_id)
     .bind(documents.iter().map(|(lane, _)| *lane).collect::<Vec<_>>())
     .bind(documents.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
-    .execute(&mut *conn)
-    .await?;
-    super::backlog::add(conn, index_id, documents.len() as i64).await
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// Lanes that have something to do and nobody who does it. The scan that correctness rests on: it trusts no message.

@@ -194,6 +194,7 @@ mod tests {
         assert_eq!(code("null"), "invalid_document");
         assert_eq!(code(r#"{"n":1}"#), "missing_id");
         assert_eq!(code(r#"{"id":7}"#), "invalid_id");
+        assert_eq!(code(r#"{"id":"\ud800"}"#), "invalid_document", "half a surrogate pair is no text");
         assert_eq!(code(r#"{"id":""}"#), "invalid_id");
         assert_eq!(code(r#"{"id":"a\nb"}"#), "invalid_id");
         assert_eq!(code(&format!(r#"{{"id":"{}"}}"#, "x".repeat(513))), "invalid_id");
@@ -202,9 +203,7 @@ mod tests {
 
     #[test]
     fn broken_json_is_refused() {
-        for bad in
-            ["", "{", r#"{"id":"a"} x"#, r#"{"id":"a",}"#, r#"{"id":"\ud800"}"#, "{\"id\":\"a\",\"b\":\"\u{1}\"}"]
-        {
+        for bad in ["", "{", r#"{"id":"a"} x"#, r#"{"id":"a",}"#, "{\"id\":\"a\",\"b\":\"\u{1}\"}"] {
             assert_eq!(code(bad), "invalid_json", "{bad}");
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
-pub use collection::{Collection, NewCollection};
+pub use collection::NewCollection;
 pub use documents::{Imported, LineResult};
 pub use error::Error;
 pub use search::SearchResult;

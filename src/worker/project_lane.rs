@@ -161,8 +161,8 @@ impl<'a> Drain<'a> {
     /// Sends a batch and reads the one after it meanwhile; `None` where the backend takes nothing now.
     async fn project(&mut self, mut batch: Batch, read_on: bool) -> Result<Option<Option<Batch>>, DrainError> {
         let worker = self.worker;
-        match worker.targets.ensure(&worker.pool, &worker.typesense, self.index).await {
-            Ok(()) => {}
+        let collection = match worker.targets.ensure(&worker.pool, &worker.typesense, self.index).await {
+            Ok(collection) => collection,
             Err(target::Error::Database(error)) => return Err(error.into()),
             Err(target::Error::Typesense(fault)) if fault.is_transient() => {
                 return self.faulted(batch, vec![], fault).await;
@@ -175,8 +175,8 @@ impl<'a> Drain<'a> {
                 self.settling = Some(self.reconcile(&batch, outcomes, None));
                 return Ok(Some(None));
             }
-        }
-        let request = match Request::build(worker, self.index, self.lease.lane, &mut batch).await {
+        };
+        let request = match Request::build(worker, self.index, collection.clone(), self.lease.lane, &mut batch).await {
             Ok(request) => request,
             Err(BuildError::Database(error)) => return Err(error.into()),
             Err(BuildError::Typesense(fault)) => return self.faulted(batch, vec![], fault).await,
@@ -188,7 +188,7 @@ impl<'a> Drain<'a> {
             return Ok(Some(None));
         }
         let Some(permit) = self.permit().await? else { return Ok(None) };
-        let flight = flight(self.index, &batch);
+        let flight = flight(self.index, collection, &batch);
         self.settle(Some(&flight)).await?;
         let in_flight = batch.versions();
         let rows = batch.items.len();

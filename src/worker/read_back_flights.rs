@@ -48,14 +48,10 @@ enum Error {
 /// The documents of a flight that the collection does not hold as the record says.
 async fn stale(worker: &Worker, flight: &Doubted) -> Result<Vec<String>, Error> {
     let ids: Vec<&str> = flight.document_ids.iter().map(String::as_str).collect();
-    // A node that replays its log reads an older state than it will write to; one that takes a write has caught up.
-    if let Some(collection) = worker.typesense.alias(&flight.collection).await? {
-        worker.typesense.put_alias(&flight.collection, &collection).await?;
+    if !worker.typesense.catch_up(&flight.collection).await? {
+        return Ok(vec![]);
     }
-    let found = match worker.typesense.field_of(&flight.collection, &ids, VERSION_FIELD).await {
-        Err(error) if error.status_code() == Some(404) => return Ok(vec![]),
-        found => found?,
-    };
+    let found = worker.typesense.field_of(&flight.collection, &ids, VERSION_FIELD).await?;
     // Read after the collection: what was projected in between is newer there than here, or the same.
     let records = db::flight::records(&worker.pool, flight.index_id, &flight.document_ids).await?;
     let stale = records.into_iter().filter(|(id, version, is_there)| {
@@ -86,6 +82,7 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
         let mut tx = worker.pool.begin().await?;
         db::lane::reproject(&mut tx, flight.index_id, &documents).await?;
         tidewell_jobs::enqueue(&mut tx, &wake).await?;
+        db::backlog::add(&mut tx, flight.index_id, documents.len() as i64).await?;
         tx.commit().await?;
     }
     if flight.last_look {

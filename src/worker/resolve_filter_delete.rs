@@ -65,39 +65,46 @@ async fn resolve(worker: &Worker, index: &Index, delete: &FilterDelete) -> Resul
     if !db::filter_delete::remove(&mut tx, delete).await? {
         return Ok(());
     }
-    if let Some(collection) = worker.typesense.alias(&index.alias).await? {
-        // A node that replays its log reads an older state than it will write to; one that takes a write has caught up.
-        worker.typesense.put_alias(&index.alias, &collection).await?;
-        spread_matching(worker, index, delete, &undecided, &mut tx).await?;
+    let mut spread = 0;
+    if let Some(collection) = &index.collection
+        && worker.typesense.catch_up(collection).await?
+    {
+        spread = spread_matching(worker, index, collection, delete, &undecided, &mut tx).await?;
     }
     let undecided: Vec<_> = undecided.into_iter().map(with_lane).collect();
     db::filter_delete::spread(&mut tx, delete, &undecided, true).await?;
     finish(&mut tx, delete, Change { pending: -1, succeeded: 1, ..Change::default() }).await?;
+    db::backlog::add(&mut tx, index.id, (spread + undecided.len()) as i64).await?;
     tx.commit().await?;
     Ok(())
 }
 
+/// Gives how many documents match.
 async fn spread_matching(
     worker: &Worker,
     index: &Index,
+    collection: &str,
     delete: &FilterDelete,
     undecided: &HashSet<String>,
     conn: &mut PgConnection,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     let confined = filter::confine(Some(&delete.filter), index.organization_id);
-    let mut matching = std::pin::pin!(worker.typesense.ids_matching(&index.alias, &confined).await?);
+    let mut matching = std::pin::pin!(worker.typesense.ids_matching(collection, &confined).await?);
     let mut chunk = Vec::with_capacity(CHUNK);
+    let mut spread = 0;
     while let Some(id) = matching.try_next().await? {
         if undecided.contains(&id) {
             continue;
         }
         chunk.push(with_lane(id));
+        spread += 1;
         if chunk.len() == CHUNK {
             db::filter_delete::spread(conn, delete, &chunk, false).await?;
             chunk.clear();
         }
     }
-    Ok(db::filter_delete::spread(conn, delete, &chunk, false).await?)
+    db::filter_delete::spread(conn, delete, &chunk, false).await?;
+    Ok(spread)
 }
 
 fn with_lane(id: String) -> (i16, String) {

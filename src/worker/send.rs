@@ -36,6 +36,7 @@ impl Request {
     pub(super) async fn build(
         worker: &Worker,
         index: &Index,
+        collection: String,
         lane: Lane,
         batch: &mut Batch,
     ) -> Result<Self, BuildError> {
@@ -44,7 +45,7 @@ impl Request {
             _ => 0,
         });
         let mut request = Self {
-            collection: index.alias.clone(),
+            collection,
             lines: String::with_capacity(bytes.sum()),
             upserts: Vec::new(),
             deletes: Vec::new(),
@@ -59,7 +60,7 @@ impl Request {
                     request.upserts.push(n);
                 }
                 Action::Delete => request.deletes.push(n),
-                Action::DeleteIfMatches(_) => match decide(worker, index, lane, item).await? {
+                Action::DeleteIfMatches(_) => match decide(worker, index, &request.collection, lane, item).await? {
                     Decision::Delete => request.deletes.push(n),
                     Decision::Keep => request.outcomes[n] = Outcome::NothingToDo,
                     Decision::NotYet => request.outcomes[n] = Outcome::Wait,
@@ -135,24 +136,31 @@ enum Decision {
 }
 
 /// Whether a document that was undecided when its delete by filter was resolved is to be deleted.
-async fn decide(worker: &Worker, index: &Index, lane: Lane, item: &Item) -> Result<Decision, BuildError> {
+async fn decide(
+    worker: &Worker,
+    index: &Index,
+    collection: &str,
+    lane: Lane,
+    item: &Item,
+) -> Result<Decision, BuildError> {
     let Action::DeleteIfMatches(wanted) = &item.action else { return Ok(Decision::Delete) };
     if db::filter_delete::is_unsettled(&worker.pool, lane, &item.document_id, item.document_version).await? {
         return Ok(Decision::NotYet);
     }
+    worker.typesense.catch_up(collection).await?;
     let confined = filter::confine(Some(wanted), index.organization_id);
-    Ok(match worker.typesense.matches(&index.alias, &item.document_id, &confined).await? {
+    Ok(match worker.typesense.matches(collection, &item.document_id, &confined).await? {
         true => Decision::Delete,
         false => Decision::Keep,
     })
 }
 
 /// The flight of a batch: what it is about to change.
-pub(super) fn flight(index: &Index, batch: &Batch) -> db::flight::Flight {
+pub(super) fn flight(index: &Index, collection: String, batch: &Batch) -> db::flight::Flight {
     db::flight::Flight {
         id: Uuid::now_v7(),
         index_id: index.id,
-        collection: index.alias.clone(),
+        collection,
         document_ids: batch.items.iter().map(|item| item.document_id.clone()).collect(),
         versions: batch.items.iter().map(|item| item.document_version).collect(),
     }

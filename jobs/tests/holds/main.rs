@@ -6,6 +6,9 @@ mod outage;
 mod pruning;
 mod recovery;
 mod schema;
+#[path = "../../../tests/support/servers.rs"]
+#[expect(dead_code, unreachable_pub, reason = "it serves other tests too")]
+mod servers;
 mod support;
 mod ticking;
 mod waking;

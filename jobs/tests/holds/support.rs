@@ -13,6 +13,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::servers::servers;
+
 /// Nothing here takes this long unless it never happens.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -55,18 +57,8 @@ pub(crate) async fn database() -> PgPool {
 }
 
 pub(crate) async fn bare_database() -> PgPool {
-    let url = server_url();
-    let admin = PgPool::connect(&url).await.unwrap();
-    let name = format!("t{}", uuid::Uuid::new_v4().simple());
-    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
-    admin.close().await;
-    pool(url.parse::<PgConnectOptions>().unwrap().database(&name)).await
-}
-
-/// The server that is named in the environment.
-#[expect(clippy::disallowed_methods, reason = "it names the server of the tests")]
-fn server_url() -> String {
-    std::env::var("TIDEWELL_DATABASE_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:15432/postgres".to_owned())
+    let url = servers().await.fresh_database().await;
+    pool(url.parse::<PgConnectOptions>().unwrap()).await
 }
 
 pub(crate) async fn pool(options: PgConnectOptions) -> PgPool {
