@@ -220,7 +220,7 @@ async fn an_index_with_too_long_a_backlog_answers_503_until_it_has_shrunk() {
     refused.problem(503, "unavailable");
     assert!(refused.header("retry-after").is_some());
     let _worker = stack.setting.work();
-    crate::support::eventually(std::time::Duration::from_secs(20), || async {
+    crate::support::eventually(std::time::Duration::from_secs(60), || async {
         match tenant.client.post(BATCH, &books(&["f"])).await.status.as_u16() {
             202 => Ok(()),
             status => Err(status),

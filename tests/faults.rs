@@ -136,7 +136,7 @@ fn documents() -> usize {
 
 /// Waits until the worker says that its backend is in trouble, and gives the whole status.
 async fn breaker_is_open(setting: &Setting) -> Value {
-    eventually(Duration::from_secs(20), || async {
+    eventually(Duration::from_secs(60), || async {
         let status = process::run(&["status", "--json"], &setting.variables());
         let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
         if status["workers"][0]["breaker"] == "closed" { Err(status) } else { Ok(status) }
@@ -233,7 +233,7 @@ async fn an_import_that_lands_after_its_workers_death_is_seen_and_repaired() {
     let mut oracle = Oracle::default();
     oracle.upsert(&book("updated", "new"));
     oracle.upsert(&book("untouched", "kept"));
-    eventually(Duration::from_secs(20), || async {
+    eventually(Duration::from_secs(60), || async {
         let held = held(&stack.setting, &alias(&tenant)).await;
         if held == oracle.0 { Ok(()) } else { Err(held) }
     })
@@ -283,7 +283,7 @@ async fn an_answer_that_is_cut_off_loses_and_doubles_nothing() {
     let job = tenant.client.post(BATCH, &json!({ "documents": documents })).await.expect(202);
     let pool = stack.setting.pool().await;
     // Until at least one request has been lost.
-    eventually(Duration::from_secs(20), || async {
+    eventually(Duration::from_secs(60), || async {
         let flights: i64 =
             sqlx::query_scalar("select count(*) from tidewell.flights").fetch_one(&pool).await.expect("a count");
         if flights > 0 { Ok(()) } else { Err("none yet") }

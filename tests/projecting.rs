@@ -145,7 +145,7 @@ async fn a_delete_by_filter_removes_what_the_writes_before_it_made_and_nothing_l
     assert_eq!((&first["status"], &first["counts"]["total"]), (&json!("succeeded"), &json!(201)), "{first:#}");
     tenant.client.ended(&second).await;
     let pool = stack.setting.pool().await;
-    eventually(Duration::from_secs(20), || unsettled(&pool)).await;
+    eventually(Duration::from_secs(60), || unsettled(&pool)).await;
     oracle.equals(&stack.setting, &alias(&tenant)).await;
 }
 
