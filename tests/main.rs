@@ -5,6 +5,7 @@ mod support;
 
 mod accepting;
 mod dead_letters;
+mod dev;
 mod faults;
 mod isolation;
 mod projecting;

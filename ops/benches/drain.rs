@@ -25,11 +25,13 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
     let lines = Lines::new(&tenant.organization, &texts);
     let fields = documents::fields();
     let candidates = sweep(stack, &lines.first(count.min(20_000))).await?;
-    let (mut values, mut used) = (vec![], vec![]);
+    let (mut values, mut used, mut used_raw) = (vec![], vec![], vec![]);
     let mut limits = vec![vec![]; candidates.len()];
     for round in 0..rounds {
         for (candidate, rates) in candidates.iter().zip(&mut limits) {
+            let meter = Meter::start(stack.watched());
             let rate = stack.typesense.import_rate(&fields, &lines, *candidate).await?;
+            used_raw.push(meter.stop());
             eprintln!("  raw, {candidate}: {} documents/s", rounded(rate));
             rates.push(rate);
         }
@@ -48,6 +50,7 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
     let mut rows =
         vec![Row::rate("drain", median(&values), limit, "documents/s").note(format!("best raw import: {settings}"))];
     rows.extend(cpu::rows("drain", &used, count));
+    rows.extend(cpu::rows("drain_raw", &used_raw, count));
     Ok(rows)
 }
 

@@ -20,7 +20,10 @@ mod stack;
 mod tables;
 mod tenant;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -114,36 +117,42 @@ fn main() -> ExitCode {
 async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stack = Arc::new(Stack::start().await?);
-    let mut measuring = tokio::spawn(measure(stack.clone(), args.what.clone(), args.quick));
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let mut measuring = tokio::spawn(measure(stack.clone(), args.what.clone(), args.quick, rows.clone()));
     let outcome = tokio::select! {
         outcome = &mut measuring => Some(outcome),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
-    let outcome = match outcome {
-        Some(Ok(rows)) => rows.map(Some),
-        Some(Err(panic)) => Err(anyhow::anyhow!("the measurement broke off: {panic}")),
+    let interrupted = outcome.is_none();
+    let fault = match outcome {
+        Some(Ok(measured)) => measured.err(),
+        Some(Err(panic)) => Some(anyhow::anyhow!("the measurement broke off: {panic}")),
         None => {
             eprintln!("stopping");
             measuring.abort();
             // Its processes are killed when what holds them is dropped: not before the task has ended.
             let _ = measuring.await;
-            Ok(None)
+            None
         }
     };
     stack.stop().await?;
-    let Some(rows) = outcome? else { return Ok(ExitCode::from(130)) };
+    // Also what was measured before something went wrong.
+    let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
     println!("{}", if args.json { report::json(&rows)? } else { report::table(&rows) });
-    Ok(ExitCode::SUCCESS)
+    match (interrupted, fault) {
+        (true, _) => Ok(ExitCode::from(130)),
+        (false, None) => Ok(ExitCode::SUCCESS),
+        (false, Some(fault)) => Err(fault),
+    }
 }
 
-async fn measure(stack: Arc<Stack>, what: Vec<What>, quick: bool) -> anyhow::Result<Vec<Row>> {
+async fn measure(stack: Arc<Stack>, what: Vec<What>, quick: bool, rows: Arc<Mutex<Vec<Row>>>) -> anyhow::Result<()> {
     let what = if what.contains(&What::All) { ALL.to_vec() } else { what };
     let scale = Scale { quick, one_of_many: what.len() > 1 };
-    let mut rows = Vec::new();
     for what in what {
         eprintln!("{what:?} …");
-        rows.extend(match what {
+        let measured = match what {
             What::Accept => accept::measure(&stack, scale).await?,
             What::Drain => drain::measure(&stack, scale).await?,
             What::Fresh => fresh::measure(&stack, scale).await?,
@@ -152,8 +161,9 @@ async fn measure(stack: Arc<Stack>, what: Vec<What>, quick: bool) -> anyhow::Res
             What::Memory => memory::measure(&stack, scale).await?,
             What::Tables => tables::measure(&stack, scale).await?,
             What::Sync | What::Embed | What::All => Vec::new(),
-        });
+        };
+        rows.lock().unwrap_or_else(PoisonError::into_inner).extend(measured);
         stack.tidy().await?;
     }
-    Ok(rows)
+    Ok(())
 }

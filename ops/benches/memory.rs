@@ -17,7 +17,7 @@ use super::{
 
 const LIMIT_MB: f64 = 150.0;
 /// So many words make a document of just under a megabyte.
-const LARGE_WORDS: usize = 125_000;
+const LARGE_WORDS: usize = 110_000;
 const LARGE_BATCH: usize = 16;
 
 /// Documents that pass, and how they come.

@@ -89,6 +89,7 @@ pub(super) async fn front_end(
     state: http::State,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    http::install_recorder()?;
     let stop = shutdown.clone();
     let serving = axum::serve(listener, http::router(state.clone()))
         .with_graceful_shutdown(async move { stop.cancelled().await })

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, mpsc},
     time::Duration,
@@ -40,11 +41,19 @@ pub struct Process {
 
 impl Process {
     pub fn start(arguments: &[&str], settings: &[(String, String)]) -> Self {
-        let mut child = tidewell(arguments, settings)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tidewell starts");
+        Self::spawn(tidewell(arguments, settings))
+    }
+
+    /// In a folder of its own.
+    pub fn start_in(folder: &Path, arguments: &[&str], settings: &[(String, String)]) -> Self {
+        let mut command = tidewell(arguments, settings);
+        command.current_dir(folder);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("tidewell starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let (send, lines) = mpsc::channel();
@@ -95,8 +104,13 @@ impl Process {
     }
 
     /// SIGTERM, and its orderly end.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
         kill(Pid::from_raw(self.pid()), Signal::SIGTERM).expect("a signal");
+        self.ended();
+    }
+
+    /// Waits for its orderly end.
+    pub fn ended(mut self) {
         let status = self.child.wait().expect("its end");
         assert!(status.success(), "it ended with {status}:\n{}", self.log());
     }
