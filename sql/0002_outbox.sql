@@ -100,7 +100,9 @@ create table tidewell.flights (
     deadline timestamptz not null,
     -- When no lost request can be alive any more: the last look.
     doubted_until timestamptz not null,
-    next_read_at timestamptz not null
+    next_read_at timestamptz not null,
+    -- Nothing was amiss at a look after that; the next one is the last.
+    confirmed boolean not null default false
 );
 create index flights_to_read on tidewell.flights (next_read_at);
 
@@ -163,7 +165,8 @@ create table tidewell.idempotency_keys (
     path text not null,
     key text not null,
     body_hash bytea not null,
-    response jsonb not null,
+    -- Not jsonb: the answer repeats ids as they were sent, and jsonb takes no NUL.
+    response json not null,
     created_at timestamptz not null default now(),
     primary key (organization_id, method, path, key)
 );

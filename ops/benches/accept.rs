@@ -68,7 +68,7 @@ pub(crate) async fn fill(tenant: &Tenant, index: &Index, texts: &[String], batch
     let (api, path, count) = (tenant.api.clone(), index.path("documents:batch"), bodies.len());
     load::run(CLIENTS, count, move |n| {
         let (api, path, body) = (api.clone(), path.clone(), bodies[n].clone());
-        async move { api.write_patiently(Method::POST, &path, body).await }
+        async move { api.write(Method::POST, &path, body).await }
     })
     .await
 }

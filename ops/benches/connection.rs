@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use bytes::Bytes;
 use reqwest::{
-    Client, Method, StatusCode,
+    Client, Method, RequestBuilder, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::Value;
@@ -54,14 +54,19 @@ impl Connection {
         self.send(method, path, body, StatusCode::ACCEPTED).await.map(drop)
     }
 
-    /// A write; one that is answered 503 is tried again until it is accepted.
-    pub(crate) async fn write_patiently(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<()> {
+    /// A write; one that is answered 503, or cut off while its body is sent, is tried again until it is accepted. The key sees to
+    /// it that it is accepted once.
+    pub(crate) async fn write_patiently(&self, path: &str, body: Bytes, key: &str) -> anyhow::Result<()> {
+        const PAUSE: Duration = Duration::from_millis(100);
         loop {
-            let (status, answer) = self.call(method.clone(), path, body.clone()).await?;
-            match status {
-                StatusCode::ACCEPTED => return Ok(()),
-                StatusCode::SERVICE_UNAVAILABLE => tokio::time::sleep(Duration::from_millis(200)).await,
-                _ => bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&answer)),
+            let request = self.request(Method::POST, path).header("idempotency-key", key).body(body.clone());
+            match request.send().await {
+                Ok(answer) if answer.status() == StatusCode::ACCEPTED => return Ok(()),
+                Ok(answer) if !matches!(answer.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::CONFLICT) => {
+                    bail!("POST {path}: {}: {}", answer.status(), answer.text().await?)
+                }
+                Err(error) if !error.is_request() => return Err(error.into()),
+                Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
     }
@@ -75,10 +80,12 @@ impl Connection {
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request =
-            self.http.request(method, format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
-        let answer = request.body(body).send().await?;
+        let answer = self.request(method, path).body(body).send().await?;
         Ok((answer.status(), answer.bytes().await?))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json")
     }
 }
 

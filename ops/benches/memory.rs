@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use reqwest::Method;
-
 use super::{
     Scale,
     accept::{BATCH, CLIENTS},
@@ -58,7 +56,7 @@ async fn pass(stack: &Stack, kind: Kind) -> anyhow::Result<Vec<Row>> {
             let numbers = n * kind.batch..(n + 1) * kind.batch;
             let texts: Vec<String> = numbers.map(|n| documents.json_of(n, kind.words)).collect();
             // The front end's own bounds (bytes in flight, backlog) are part of what is measured.
-            api.write_patiently(Method::POST, &path, batch(&texts)).await
+            api.write_patiently(&path, batch(&texts), &n.to_string()).await
         }
     })
     .await?;

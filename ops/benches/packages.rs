@@ -101,7 +101,7 @@ fn searches() -> [Value; 5] {
         json!({ "q": "postgresq", "queryBy": "name,description", "facetBy": "section" }),
         json!({ "q": "strategy gmae", "queryBy": "description", "filterBy": "section:=games" }),
         json!({ "q": "libssl3", "queryBy": "depends", "facetBy": "section,maintainer" }),
-        json!({ "q": "*", "sortBy": "installedKb:desc", "filterBy": "tags:=implemented-in::rust" }),
+        json!({ "q": "*", "sortBy": "installedKb:desc", "filterBy": "tags:=implemented-in::python" }),
     ]
 }
 

@@ -43,36 +43,36 @@ struct Design {
 static DESIGNS: [Design; 2] = [
     Design {
         name: "outbox",
-        tables: "create table outbox (like tidewell.outbox including defaults including constraints including indexes)
+        tables: "create table bench.outbox (like tidewell.outbox including defaults including constraints including indexes)
                      with (autovacuum_enabled = off);
-                 create table record (like tidewell.documents including defaults including constraints including indexes)
+                 create table bench.record (like tidewell.documents including defaults including constraints including indexes)
                      with (autovacuum_enabled = off);",
-        seed: "insert into record (index_id, document_id, version, accepted_version, body)
+        seed: "insert into bench.record (index_id, document_id, version, accepted_version, body)
                select $1, 'doc-' || lpad(n::text, 8, '0'), n + 1, n + 1, repeat(md5(n::text), 31)
                from generate_series(0, $2 - 1) as n",
-        accept: "insert into outbox (index_id, lane, operation, document_id, job_id, body)
+        accept: "insert into bench.outbox (index_id, lane, operation, document_id, job_id, body)
                  select $1, lane, 'upsert', document_id, $2, body
                  from unnest($3::smallint[], $4::text[], $5::text[]) as row (lane, document_id, body)",
         claim: "select outbox.version, outbox.document_id, outbox.body
-                from outbox left join record using (index_id, document_id)
+                from bench.outbox left join bench.record using (index_id, document_id)
                 where index_id = $1 and lane = $2 and not retrying
                 order by outbox.version limit $3",
         settle: "with projected as (
-                     delete from outbox where index_id = $1 and lane = $2 and not retrying and version = any($3)
+                     delete from bench.outbox where index_id = $1 and lane = $2 and not retrying and version = any($3)
                      returning document_id, version, body
                  )
-                 insert into record (index_id, document_id, version, accepted_version, body)
+                 insert into bench.record (index_id, document_id, version, accepted_version, body)
                  select distinct on (document_id) $1, document_id, version, version, body
                  from projected where document_id = any($4) order by document_id, version desc
                  on conflict (index_id, document_id) do update
                  set version = excluded.version, body = excluded.body,
                      accepted_version = greatest(record.accepted_version, excluded.version)
                  where record.version < excluded.version",
-        vacuum: "vacuum outbox; vacuum record",
+        vacuum: "vacuum bench.outbox, bench.record",
     },
     Design {
         name: "state",
-        tables: "create table state (
+        tables: "create table bench.state (
                      index_id uuid not null,
                      document_id text collate \"C\" not null,
                      lane smallint not null,
@@ -86,11 +86,11 @@ static DESIGNS: [Design; 2] = [
                      next_retry_at timestamptz,
                      primary key (index_id, document_id)
                  ) with (autovacuum_enabled = off);
-                 create index state_queue on state (index_id, lane, version) where version > projected_version;",
-        seed: "insert into state (index_id, document_id, lane, version, projected_version, operation, body)
+                 create index state_queue on bench.state (index_id, lane, version) where version > projected_version;",
+        seed: "insert into bench.state (index_id, document_id, lane, version, projected_version, operation, body)
                select $1, 'doc-' || lpad(n::text, 8, '0'), 0, n + 1, n + 1, 'upsert', repeat(md5(n::text), 31)
                from generate_series(0, $2 - 1) as n",
-        accept: "insert into state (index_id, document_id, lane, operation, job_id, body)
+        accept: "insert into bench.state (index_id, document_id, lane, operation, job_id, body)
                  select $1, document_id, lane, 'upsert', $2, body
                  from unnest($3::smallint[], $4::text[], $5::text[]) as row (lane, document_id, body)
                  order by document_id
@@ -99,14 +99,14 @@ static DESIGNS: [Design; 2] = [
                      lane = excluded.lane, body = excluded.body, attempts = 0, next_retry_at = null,
                      projected_body = case state.version when state.projected_version then state.body
                                       else state.projected_body end",
-        claim: "select version, document_id, body from state
+        claim: "select version, document_id, body from bench.state
                 where index_id = $1 and lane = $2 and version > projected_version
                 order by version limit $3",
-        settle: "update state set projected_version = done.version, projected_body = null
+        settle: "update bench.state set projected_version = done.version, projected_body = null
                  from unnest($3::bigint[], $4::text[]) as done (version, document_id)
                  where index_id = $1 and state.document_id = done.document_id and state.version = done.version
                    and $2::smallint is not null",
-        vacuum: "vacuum state",
+        vacuum: "vacuum bench.state",
     },
 ];
 
@@ -118,7 +118,7 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
     let mut rows = Vec::new();
     for existing in [0, seeded] {
         for design in &DESIGNS {
-            sqlx::raw_sql("drop table if exists outbox, record, state").execute(&pool).await?;
+            sqlx::raw_sql("drop schema if exists bench cascade; create schema bench").execute(&pool).await?;
             sqlx::raw_sql(design.tables).execute(&pool).await?;
             let bench = Bench { stack, design, pool: pool.clone(), index_id: Uuid::now_v7() };
             if existing > 0 {

@@ -43,7 +43,8 @@ pub async fn lease(pool: &PgPool, term: Duration) -> Result<Option<FilterDelete>
                                  and outbox.version < waiting.version)
                and not exists (select from tidewell.lanes join tidewell.outbox using (index_id, lane)
                                where lanes.index_id = waiting.index_id and retrying
-                                 and next_retry_at <= clock_timestamp() and outbox.version < waiting.version)
+                                 and next_retry_at <= clock_timestamp() and outbox.version < waiting.version
+                                 and operation <> 'delete_if_matches')
              order by next_retry_at limit 1 for update skip locked)
          returning index_id, version, job_id, filter, attempts",
     )
@@ -52,33 +53,50 @@ pub async fn lease(pool: &PgPool, term: Duration) -> Result<Option<FilterDelete>
     .await
 }
 
-/// Ids with a write before the delete that has failed and waits for a retry: what they will hold is not known yet.
-pub async fn unsettled_ids(pool: &PgPool, delete: &FilterDelete) -> Result<HashSet<String>, sqlx::Error> {
+/// Ids of which it is not known yet what they hold: a write before the delete has failed and waits for a retry, or a request is in
+/// doubt, or a repair is under way.
+pub async fn unsettled_ids(conn: &mut PgConnection, delete: &FilterDelete) -> Result<HashSet<String>, sqlx::Error> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "select distinct document_id
+        "select document_id
          from tidewell.lanes join tidewell.outbox using (index_id, lane)
-         where lanes.index_id = $1 and retrying and outbox.version < $2",
+         where lanes.index_id = $1 and retrying and outbox.version < $2
+         union
+         select document_id
+         from tidewell.lanes join tidewell.outbox using (index_id, lane)
+         where lanes.index_id = $1 and retrying in (false, true) and operation = 'reproject'
+         union
+         select unnest(document_ids) from tidewell.flights where index_id = $1",
     )
     .bind(delete.index_id)
     .bind(delete.version)
-    .fetch_all(pool)
+    .fetch_all(conn)
     .await?;
     Ok(ids.into_iter().collect())
 }
 
-/// Whether a document has a write below `version` that has not ended.
-pub async fn is_unsettled(pool: &PgPool, lane: Lane, document_id: &str, version: i64) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "select exists (select from tidewell.outbox
-                        where index_id = $1 and lane = $2 and retrying in (false, true) and document_id = $3
-                          and version < $4 and operation in ('upsert', 'delete'))",
+/// Of some documents of a lane, those of which it is not known yet what they hold below a version each.
+pub async fn unsettled_of(
+    pool: &PgPool,
+    lane: Lane,
+    documents: &[(&str, i64)],
+) -> Result<HashSet<String>, sqlx::Error> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select asked.id
+         from unnest($3::text[], $4::bigint[]) as asked (id, version)
+         where exists (select from tidewell.outbox
+                       where index_id = $1 and lane = $2 and retrying in (false, true) and document_id = asked.id
+                         and (operation = 'reproject'
+                              or operation in ('upsert', 'delete')
+                                 and coalesce(document_version, outbox.version) < asked.version))
+            or exists (select from tidewell.flights where index_id = $1 and asked.id = any(document_ids))",
     )
     .bind(lane.index_id)
     .bind(lane.lane)
-    .bind(document_id)
-    .bind(version)
-    .fetch_one(pool)
-    .await
+    .bind(documents.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(documents.iter().map(|(_, version)| *version).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().collect())
 }
 
 /// Puts deletions of documents into their lanes, at the version of the delete, and counts them in its job: those that match or,
@@ -121,17 +139,18 @@ pub async fn remove(conn: &mut PgConnection, delete: &FilterDelete) -> Result<bo
     Ok(removed.rows_affected() == 1)
 }
 
-/// Lets go of a delete that could not be dealt with; it is due again after `wait`.
-pub async fn postpone(pool: &PgPool, delete: &FilterDelete, wait: Duration) -> Result<(), sqlx::Error> {
+/// Lets go of a delete that could not be dealt with; it is due again after `wait`. `attempt`: whether that was its own fault.
+pub async fn postpone(pool: &PgPool, delete: &FilterDelete, wait: Duration, attempt: bool) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.filter_deletes
          set leased_until = '-infinity', next_retry_at = clock_timestamp() + make_interval(secs => $3),
-             attempts = attempts + 1, first_failed_at = coalesce(first_failed_at, now())
+             attempts = attempts + $4::int, first_failed_at = coalesce(first_failed_at, now())
          where index_id = $1 and version = $2",
     )
     .bind(delete.index_id)
     .bind(delete.version)
     .bind(wait.as_secs_f64())
+    .bind(i32::from(attempt))
     .execute(pool)
     .await
     .map(drop)

@@ -43,6 +43,12 @@ pub async fn open(conn: &mut PgConnection, flight: &Flight, worker: &str, life: 
     .map(drop)
 }
 
+/// Notes that a flight was looked at after it was outlived. One more look follows: a node that was itself asleep may have done what
+/// the lost request asked just after it answered this look.
+pub async fn confirm(pool: &PgPool, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("update tidewell.flights set confirmed = true where id = $1").bind(id).execute(pool).await.map(drop)
+}
+
 /// Forgets a flight: its request was answered in full, or never left.
 pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query("delete from tidewell.flights where id = $1").bind(id).execute(conn).await.map(drop)
@@ -57,8 +63,10 @@ pub struct Doubted {
     pub document_ids: Vec<String>,
     pub worker: String,
     pub doubted_until: DateTime<Utc>,
-    /// Nothing of it can be alive: after this look it may be forgotten.
-    pub last_look: bool,
+    /// Nothing of it can be alive any more.
+    pub outlived: bool,
+    /// It was looked at since it was outlived.
+    pub confirmed: bool,
 }
 
 /// Takes the next doubted flight whose documents are due to be read back, and sets when they are due again. Two readers don't
@@ -70,7 +78,7 @@ pub async fn next_doubted(pool: &PgPool, every: Duration) -> Result<Option<Doubt
          where id = (select id from tidewell.flights where next_read_at <= clock_timestamp()
                      order by next_read_at limit 1 for update skip locked)
          returning id, index_id, collection, document_ids, worker, doubted_until,
-                   doubted_until <= clock_timestamp() as last_look",
+                   doubted_until <= clock_timestamp() as outlived, confirmed",
     )
     .bind(every.as_secs_f64())
     .fetch_optional(pool)

@@ -120,41 +120,87 @@ pub async fn renew(conn: &mut PgConnection, lease: Lease, settled: i64) -> Resul
     Ok(renewed.rows_affected() == 1)
 }
 
-/// Reads the next rows in the order of their versions. Rows behind a delete by filter that still waits are left alone.
+/// The statement that reads rows chosen by a condition on the outbox.
+macro_rules! read_where {
+    ($condition:literal) => {
+        concat!(
+            "with next as (
+                 select version, coalesce(document_version, version) as document_version, operation, document_id, job_id,
+                        body, attempts
+                 from tidewell.outbox
+                 where index_id = $1 and lane = $2 and version > $3 and ",
+            $condition,
+            "      and version < coalesce(
+                       (select min(version) from tidewell.filter_deletes where index_id = $1), 9223372036854775807)
+                 order by version
+                 limit $4
+             ), measured as (
+                 select *, sum(coalesce(octet_length(body), 0)) over (order by version) - coalesce(octet_length(body), 0)
+                        as bytes_before
+                 from next
+             )
+             select measured.version, document_version, operation, measured.document_id, job_id, attempts,
+                    case operation when 'reproject' then documents.body else measured.body end as body,
+                    coalesce(documents.version, 0) as recorded_version
+             from measured
+             left join tidewell.documents on documents.index_id = $1 and documents.document_id = measured.document_id
+             where bytes_before < $5
+             order by measured.version"
+        )
+    };
+}
+
+/// Reads the next rows in the order of their versions. Rows behind a delete by filter that still waits are left alone, and retries
+/// of documents of which a newer version is under way.
 pub async fn read(pool: &PgPool, lane: Lane, reading: Reading) -> Result<Vec<Row>, sqlx::Error> {
-    sqlx::query_as(
-        "with next as (
-             select version, coalesce(document_version, version) as document_version, operation, document_id, job_id,
-                    body, attempts
-             from tidewell.outbox
-             where index_id = $1 and lane = $2 and retrying = $3 and version > $4
-               and (next_retry_at is null or next_retry_at <= clock_timestamp())
-               and version < coalesce(
-                   (select min(version) from tidewell.filter_deletes where index_id = $1), 9223372036854775807)
-             order by version
-             limit $5
-         ), measured as (
-             select *, sum(coalesce(octet_length(body), 0)) over (order by version) - coalesce(octet_length(body), 0)
-                    as bytes_before
-             from next
-         )
-         select measured.version, document_version, operation, measured.document_id, job_id, attempts,
-                case operation when 'reproject' then documents.body else measured.body end as body,
-                coalesce(documents.version, 0) as recorded_version
-         from measured
-         left join tidewell.documents on documents.index_id = $1 and documents.document_id = measured.document_id
-         where bytes_before < $6
-         order by measured.version",
+    let statement = match reading.retrying {
+        false => read_where!("not retrying"),
+        true => read_where!(
+            "retrying and next_retry_at <= clock_timestamp()
+             and not exists (select from tidewell.flights, unnest(document_ids, versions) as flying (id, version)
+                             where flights.index_id = $1 and flying.id = outbox.document_id
+                               and flying.version > coalesce(outbox.document_version, outbox.version))"
+        ),
+    };
+    sqlx::query_as(statement)
+        .bind(lane.index_id)
+        .bind(lane.lane)
+        .bind(reading.after)
+        .bind(reading.max_rows)
+        .bind(reading.max_bytes)
+        .fetch(pool)
+        // Row by row, so that the bodies are held once.
+        .try_collect()
+        .await
+}
+
+/// Makes decided rows plain deletes: a conditional delete that was decided once must not be decided again, when its effect may be
+/// there already.
+pub async fn decide(conn: &mut PgConnection, lane: Lane, retrying: bool, versions: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.outbox set operation = 'delete', body = null
+         where index_id = $1 and lane = $2 and retrying = $3 and version = any($4)",
     )
     .bind(lane.index_id)
     .bind(lane.lane)
-    .bind(reading.retrying)
-    .bind(reading.after)
-    .bind(reading.max_rows)
-    .bind(reading.max_bytes)
-    .fetch(pool)
-    // Row by row, so that the bodies are held once.
-    .try_collect()
+    .bind(retrying)
+    .bind(versions)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Whether a lane has rows that were never tried and can be now.
+pub async fn has_work(pool: &PgPool, lane: Lane) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select exists (select from tidewell.outbox
+                        where index_id = $1 and lane = $2 and not retrying
+                          and version < coalesce((select min(version) from tidewell.filter_deletes where index_id = $1),
+                                                 9223372036854775807))",
+    )
+    .bind(lane.index_id)
+    .bind(lane.lane)
+    .fetch_one(pool)
     .await
 }
 
@@ -163,8 +209,6 @@ pub async fn read(pool: &PgPool, lane: Lane, reading: Reading) -> Result<Vec<Row
 pub struct Retry {
     pub version: i64,
     pub wait: Duration,
-    /// Whether this spends one of the row's attempts.
-    pub attempt: bool,
     pub code: String,
     pub message: String,
 }
@@ -251,11 +295,10 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
     let retries = &settlement.retries;
     sqlx::query(
         "update tidewell.outbox
-         set retrying = true, attempts = attempts + failed.attempt::int, error_code = failed.code, error_message = failed.message,
+         set retrying = true, attempts = attempts + 1, error_code = failed.code, error_message = failed.message,
              next_retry_at = clock_timestamp() + make_interval(secs => failed.wait),
              first_failed_at = coalesce(first_failed_at, now())
-         from unnest($4::bigint[], $5::float8[], $6::text[], $7::text[], $8::boolean[])
-                 as failed (version, wait, code, message, attempt)
+         from unnest($4::bigint[], $5::float8[], $6::text[], $7::text[]) as failed (version, wait, code, message)
          where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = failed.version",
     )
     .bind(lane.index_id)
@@ -265,7 +308,6 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
     .bind(retries.iter().map(|row| row.wait.as_secs_f64()).collect::<Vec<_>>())
     .bind(retries.iter().map(|row| row.code.as_str()).collect::<Vec<_>>())
     .bind(retries.iter().map(|row| row.message.as_str()).collect::<Vec<_>>())
-    .bind(retries.iter().map(|row| row.attempt).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map(drop)
@@ -279,7 +321,7 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
              using unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::uuid[])
                  as death (version, code, message, signature, letter_id)
              where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = death.version
-             returning document_id, job_id, operation, coalesce(document_version, outbox.version) as version, body, attempts,
+             returning outbox.document_id, job_id, operation, coalesce(document_version, outbox.version) as version, body, attempts,
                        first_failed_at, code, message, signature, letter_id
          ), remembered as (
              insert into tidewell.documents (index_id, document_id, version, accepted_version, deleted_at)
@@ -289,9 +331,14 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
          )
          insert into tidewell.dead_letters (id, organization_id, index_id, document_id, job_id, operation, version, body,
              error_code, error_message, error_signature, attempts, first_failed_at)
-         select letter_id, indexes.organization_id, $1, document_id, job_id, operation, version, body,
+         select letter_id, indexes.organization_id, $1, died.document_id, job_id, operation,
+                -- A repair is about the record: its own version would count as newer than writes that are.
+                case operation when 'reproject' then coalesce(documents.version, 0) else died.version end,
+                case operation when 'reproject' then documents.body else died.body end,
                 code, message, signature, attempts + 1, coalesce(first_failed_at, now())
-         from died join tidewell.indexes on indexes.id = $1",
+         from died
+         join tidewell.indexes on indexes.id = $1
+         left join tidewell.documents on documents.index_id = $1 and documents.document_id = died.document_id",
     )
     .bind(lane.index_id)
     .bind(lane.lane)
@@ -324,8 +371,9 @@ pub async fn reproject(
     .map(drop)
 }
 
-/// Lanes that have something to do and nobody who does it. The scan that correctness rests on: it trusts no message.
-pub async fn unattended(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
+/// Lanes that have something to do and nobody who does it, some of them where there are many. The scan that correctness rests on:
+/// it trusts no message.
+pub async fn unattended(pool: &PgPool, limit: i64) -> Result<Vec<Lane>, sqlx::Error> {
     sqlx::query_as(
         "with behind as (
              select index_id
@@ -341,8 +389,10 @@ pub async fn unattended(pool: &PgPool) -> Result<Vec<Lane>, sqlx::Error> {
              or exists (select from tidewell.outbox
                         where outbox.index_id = lanes.index_id and outbox.lane = lanes.lane and retrying
                           and next_retry_at <= clock_timestamp()))
-         order by random()",
+         order by random()
+         limit $1",
     )
+    .bind(limit)
     .fetch_all(pool)
     .await
 }

@@ -63,10 +63,11 @@ pub async fn fault(pool: &PgPool) -> Option<String> {
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        // Classes 08 (connection), 40 (rolled back, may be tried again), 53 (resources), 55 (lock timeout), 57 (shut down).
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| ["08", "40", "53", "55", "57"].contains(&&code[..2]))
-        }
+        // Classes 08 (connection), 40 (rolled back, may be tried again), 53 (resources), 55 (lock timeout), 57 (shut down),
+        // 58 (system); 25006: a standby; 25P03: idle in a transaction for too long.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "40", "53", "55", "57", "58"].contains(&&code[..2]) || ["25006", "25P03"].contains(&&*code)
+        }),
         _ => false,
     }
 }

@@ -21,7 +21,8 @@ const STEP: i64 = 5000;
 /// Removes everything whose time is up; gives how many rows went.
 pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
     let jobs = "delete from tidewell.jobs where id in (
-                    select id from tidewell.jobs where finished_at < now() - make_interval(secs => $1) limit $2)";
+                    select id from tidewell.jobs where finished_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
+    // Rows that somebody holds are left for the next time: what revives one may be about to commit.
     // A tombstone must outlive everything older of its document. Anything of the index that is unsettled and older than it
     // keeps it: coarse, but a lookup by lane instead of by document.
     let tombstones = "delete from tidewell.documents where (index_id, document_id) in (
@@ -39,16 +40,16 @@ pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
                             and not exists (select from tidewell.lanes join tidewell.outbox using (index_id, lane)
                                             where lanes.index_id = documents.index_id and retrying
                                               and outbox.version <= documents.accepted_version)
-                          limit $2)";
+                          limit $2 for update skip locked)";
     let acts = "delete from tidewell.dead_letter_acts where id in (
-                    select id from tidewell.dead_letter_acts where acted_at < now() - make_interval(secs => $1) limit $2)";
+                    select id from tidewell.dead_letter_acts where acted_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let idempotency_keys = "delete from tidewell.idempotency_keys where (organization_id, method, path, key) in (
                                 select organization_id, method, path, key from tidewell.idempotency_keys
-                                where created_at < now() - make_interval(secs => $1) limit $2)";
+                                where created_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let rate_grants = "delete from tidewell.rate_grants where id in (
-                           select id from tidewell.rate_grants where granted_at < now() - make_interval(secs => $1) limit $2)";
+                           select id from tidewell.rate_grants where granted_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let workers = "delete from tidewell.workers where name in (
-                       select name from tidewell.workers where last_seen_at < now() - make_interval(secs => $1) limit $2)";
+                       select name from tidewell.workers where last_seen_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let mut removed = 0;
     for (statement, kept) in [
         (jobs, keep.jobs),

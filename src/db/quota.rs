@@ -72,20 +72,19 @@ async fn consume_beyond_plan(
         #[sqlx(flatten)]
         month: Month,
     }
-    // Locks the organization first and the month second, always in this order, so that two requests can't pay for the same thousand.
+    // Whoever pays locks the month first, so that two requests can't pay for the same thousand, and the wallet second.
     let account: Account = sqlx::query_as(
-        "with account as materialized (
-             select id, plan, overage_enabled from tidewell.organizations where id = $1 for update
-         ), month as (
+        "with month as (
              insert into tidewell.usage (organization_id, month, used)
-             select id, date_trunc('month', now() at time zone 'utc'), 0 from account
+             values ($1, date_trunc('month', now() at time zone 'utc'), 0)
              on conflict (organization_id, month) do update set used = usage.used
              returning used, month
          )
          select overage_enabled, overage_minor_per_thousand, used, monthly_units as limit,
                 (month + interval '1 month') at time zone 'utc' as resets_at,
                 ceil(extract(epoch from month + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds
-         from account join tidewell.plans on plans.name = account.plan cross join month",
+         from tidewell.organizations join tidewell.plans on plans.name = organizations.plan cross join month
+         where organizations.id = $1",
     )
     .bind(organization_id)
     .fetch_one(&mut *conn)

@@ -12,7 +12,7 @@ use tokio_util::{
     io::StreamReader,
 };
 
-use super::{Client, Error, segment, send, send_json};
+use super::{Client, Error, error::told, segment, send, send_json};
 
 /// What became of one line of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,7 +205,7 @@ fn line_results(body: &[u8], lines: usize) -> Imported {
         .filter(|line| !line.is_empty())
         .map(|line| match serde_json::from_slice::<Line>(line) {
             Ok(Line { success: true, .. }) => LineResult::Imported,
-            Ok(Line { code, error, .. }) => LineResult::Refused { code, message: error },
+            Ok(Line { code, error, .. }) => LineResult::Refused { code, message: told(&error) },
             Err(_) => LineResult::Unanswered,
         })
         .take(lines)

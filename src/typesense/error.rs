@@ -1,11 +1,16 @@
 //! What can go wrong between Tidewell and Typesense.
 
+use std::borrow::Cow;
+
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The node could not be reached or the connection broke: whether a write was applied is not known, unless it never connected.
     #[error("the Typesense node could not be reached: {}", root_cause(.0))]
     Transport(#[from] reqwest::Error),
+    /// The whole of several calls took too long: any of them may have been applied.
+    #[error("Typesense did not answer in time")]
+    TimedOut,
     /// The node answered with a status that is not a success.
     #[error("Typesense answered {status}: {message}")]
     Status { status: u16, message: String },
@@ -20,21 +25,26 @@ impl Error {
         struct Message {
             message: String,
         }
-        let message = match serde_json::from_str::<Message>(body) {
-            Ok(Message { message }) => message,
-            Err(_) => body.chars().take(300).collect(),
-        };
-        Self::Status { status, message }
+        let message = serde_json::from_str(body).map_or(Cow::Borrowed(body), |Message { message }| Cow::Owned(message));
+        Self::Status { status, message: told(&message) }
     }
 
-    /// True where the same call may succeed later: the fault is the node's or the network's, not the request's.
+    /// True where the same call may succeed later: the fault is the node's, the network's or the set-up's (a wrong key, a wrong
+    /// address), not the request's.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(_) | Self::Answer(_) => true,
-            // A refused key is the operator's to mend: nothing is wrong with what was sent.
-            Self::Status { status, message } => {
-                matches!(status, 401 | 403 | 408 | 429 | 500..) || message.contains("OUT_OF_")
-            }
+            Self::Transport(_) | Self::TimedOut | Self::Answer(_) => true,
+            Self::Status { status, message } => !matches!(status, 400 | 413 | 422) || message.contains("OUT_OF_"),
+        }
+    }
+
+    /// True where the fault is certainly not one document's: the node turns all work away, can't be reached at all, or is not the
+    /// one that it should be.
+    pub fn refuses_work(&self) -> bool {
+        match self {
+            Self::Transport(error) => error.is_connect(),
+            Self::TimedOut | Self::Answer(_) => false,
+            Self::Status { status, .. } => self.is_transient() && *status != 500,
         }
     }
 
@@ -50,6 +60,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// A message of the node's as it may be stored and shown: it can hold whatever a document held, and be as long.
+pub(super) fn told(message: &str) -> String {
+    message.chars().filter(|c| !c.is_control()).take(1000).collect()
 }
 
 /// The innermost reason, which alone says something to a person ("connection refused"); never the URL.

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Client, Error, send_json};
+use super::{Client, Error, error::told, send_json};
 
 /// One search's answer within a multi-search: the node's JSON, or the error that it gave for this search alone.
 pub type SearchResult = Result<Value, Error>;
@@ -28,7 +28,7 @@ fn result(value: Value) -> SearchResult {
     match (value.get("error"), value.get("code").and_then(Value::as_u64)) {
         (Some(error), code) => Err(Error::Status {
             status: code.and_then(|code| u16::try_from(code).ok()).unwrap_or(500),
-            message: error.as_str().unwrap_or("no reason given").to_owned(),
+            message: told(error.as_str().unwrap_or("no reason given")),
         }),
         (None, _) => Ok(value),
     }

@@ -1,6 +1,9 @@
 //! What each job does: lanes are drained into Typesense, doubted requests are read back, finished rows are pruned.
 
 mod batch;
+mod careful;
+mod decide;
+mod drain;
 mod gate;
 mod payload;
 mod project_lane;
@@ -13,11 +16,7 @@ mod send;
 mod sweep;
 mod target;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tidewell_jobs::{ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, Runtime, RuntimeOptions};
@@ -25,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{self, lane::Lane, prune::Keep},
+    db::{self, prune::Keep},
     domain::backoff::Backoff,
     typesense,
 };
@@ -62,8 +61,7 @@ struct Worker {
     /// Lanes worked on at one time; each holds two batches in memory at most.
     drains: Semaphore,
     targets: target::Targets,
-    /// Lanes whose imports fail as a whole, and how many rows to send at one time until they pass.
-    careful: Mutex<HashMap<Lane, usize>>,
+    careful: careful::Careful,
     shutdown: CancellationToken,
 }
 
@@ -75,7 +73,7 @@ pub async fn run(pool: PgPool, typesense: typesense::Client, options: Options, s
         // A few more than imports: while one lane settles, another may send.
         drains: Semaphore::new(options.max_concurrency + 2),
         targets: target::Targets::default(),
-        careful: Mutex::default(),
+        careful: careful::Careful::default(),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
         typesense,

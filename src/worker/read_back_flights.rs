@@ -85,10 +85,11 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
         db::backlog::add(&mut tx, flight.index_id, documents.len() as i64).await?;
         tx.commit().await?;
     }
-    if flight.last_look {
-        db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await?;
+    match (flight.outlived, flight.confirmed) {
+        (true, true) => db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await,
+        (true, false) => db::flight::confirm(&worker.pool, flight.id).await,
+        (false, _) => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::db::lane::{self, Lane, Reading};
 
 /// A pass that takes longer begins anew: writes of a smaller version may have been committed behind the reader, and retries have
 /// come due.
-const PASS: Duration = Duration::from_secs(1);
+const PASS: Duration = Duration::from_secs(3);
 
 /// Where a reader stands in its lane. The position is a shortcut past rows that are in flight, never a reason to miss one: every
 /// pass begins at the beginning, and a lane is left only after a whole pass has found nothing.

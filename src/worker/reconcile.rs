@@ -29,7 +29,7 @@ pub(super) enum Outcome {
         code: String,
         message: String,
     },
-    /// It must wait for something else; no attempt is spent.
+    /// It must wait for something else, however long that takes.
     Wait,
     /// Nothing is known: the row stays as it is.
     Unknown,
@@ -74,19 +74,14 @@ pub(super) fn reconcile(batch: &Batch, outcomes: Vec<Outcome>, max_attempts: i32
             }
             Outcome::Failed { code, message } => {
                 let wait = backoff.after(u32::from(row.attempts.unsigned_abs()) + 1);
-                settlement.retries.push(Retry { version: row.version, wait, code, message, attempt: true });
+                settlement.retries.push(Retry { version: row.version, wait, code, message });
                 ledger.retry(row);
             }
             Outcome::Wait => {
-                let (code, message) =
-                    ("waiting".to_owned(), "an earlier write of the document is being retried".to_owned());
-                settlement.retries.push(Retry {
-                    version: row.version,
-                    wait: backoff.base,
-                    code,
-                    message,
-                    attempt: false,
-                });
+                let wait = backoff.after(u32::from(row.attempts.unsigned_abs()) + 1);
+                let code = "waiting".to_owned();
+                let message = "an earlier write of the document has not ended".to_owned();
+                settlement.retries.push(Retry { version: row.version, wait, code, message });
                 ledger.retry(row);
             }
             Outcome::Unknown => {}
@@ -174,7 +169,7 @@ mod tests {
     #[test]
     fn a_passing_fault_is_retried_until_the_attempts_are_spent() {
         let done = reconcile(&batch(false, &[(row(1, 0), vec![])]), vec![failed()], 3, BACKOFF);
-        assert!(done.settlement.retries[0].attempt);
+        assert_eq!(done.settlement.retries.len(), 1);
         assert_eq!(done.changes, [(JOB, Change { pending: -1, retrying: 1, ..Change::default() })]);
         let done = reconcile(&batch(true, &[(row(1, 1), vec![])]), vec![failed()], 3, BACKOFF);
         assert_eq!((done.settlement.retries.len(), done.changes.len()), (1, 0));

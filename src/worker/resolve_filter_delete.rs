@@ -34,21 +34,37 @@ pub(super) async fn resolve_due(worker: &Worker) -> Result<(), sqlx::Error> {
         && let Some(delete) = db::filter_delete::lease(&worker.pool, worker.options.lease).await?
     {
         let Some(index) = db::index::find(&worker.pool, delete.index_id).await? else { return Ok(()) };
-        match resolve(worker, &index, &delete).await {
+        let resolved = tokio::select! {
+            resolved = resolve(worker, &index, &delete) => resolved,
+            // Rolled back, and found by whoever looks next.
+            () = worker.shutdown.cancelled() => return Ok(()),
+        };
+        match resolved {
             Ok(()) => tracing::info!(job_id = %delete.job_id, index_id = %index.id, "resolved a delete by filter"),
             Err(Error::Database(error)) => return Err(error),
-            Err(Error::Typesense(fault)) if fault.is_transient() => {
-                tracing::warn!(job_id = %delete.job_id, error = %fault, "a delete by filter has to wait");
-                if !worker.typesense.healthy().await || matches!(fault.status_code(), Some(401 | 403 | 429 | 503)) {
-                    worker.gate.trip(&fault.to_string());
-                }
-                let wait = worker.options.backoff.after(u32::from(delete.attempts.unsigned_abs()) + 1);
-                db::filter_delete::postpone(&worker.pool, &delete, wait).await?;
-            }
-            Err(Error::Typesense(fault)) => bury(worker, &delete, &fault).await?,
+            Err(Error::Typesense(fault)) => failed(worker, &index, &delete, &fault).await?,
         }
     }
     Ok(())
+}
+
+/// A delete whose filter the backend refuses, or again and again can't cope with, must not hold its index up for ever.
+async fn failed(
+    worker: &Worker,
+    index: &Index,
+    delete: &FilterDelete,
+    fault: &typesense::Error,
+) -> Result<(), sqlx::Error> {
+    tracing::warn!(job_id = %delete.job_id, index_id = %index.id, error = %fault, "a delete by filter failed");
+    if fault.refuses_work() || (fault.is_transient() && !worker.typesense.healthy().await) {
+        worker.gate.trip(&fault.to_string());
+        return db::filter_delete::postpone(&worker.pool, delete, worker.options.backoff.base, false).await;
+    }
+    if !fault.is_transient() || i32::from(delete.attempts) + 1 >= index.max_attempts {
+        return bury(worker, delete, fault).await;
+    }
+    let wait = worker.options.backoff.after(u32::from(delete.attempts.unsigned_abs()) + 1);
+    db::filter_delete::postpone(&worker.pool, delete, wait, true).await
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -60,11 +76,11 @@ enum Error {
 }
 
 async fn resolve(worker: &Worker, index: &Index, delete: &FilterDelete) -> Result<(), Error> {
-    let undecided = db::filter_delete::unsettled_ids(&worker.pool, delete).await?;
     let mut tx = worker.pool.begin().await?;
     if !db::filter_delete::remove(&mut tx, delete).await? {
         return Ok(());
     }
+    let undecided = db::filter_delete::unsettled_ids(&mut tx, delete).await?;
     let mut spread = 0;
     if let Some(collection) = &index.collection
         && worker.typesense.catch_up(collection).await?

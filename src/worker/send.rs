@@ -4,13 +4,13 @@ use uuid::Uuid;
 
 use super::{
     Worker,
-    batch::{Action, Batch, Item},
+    batch::{Action, Batch},
+    decide::{self, decide},
     payload::push_line,
     reconcile::Outcome,
 };
 use crate::{
     db::{self, index::Index, lane::Lane},
-    domain::filter,
     typesense::{self, LineResult},
 };
 
@@ -19,11 +19,15 @@ use crate::{
 pub(super) struct Sent {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) fault: Option<typesense::Error>,
+    /// False where nothing of it can have had an effect.
+    pub(super) left: bool,
 }
 
 /// A batch ready to be sent: nothing more is to be read or decided.
 pub(super) struct Request {
-    collection: String,
+    pub(super) collection: String,
+    /// Rows whose condition was decided: to be written down as plain deletes before this is sent.
+    pub(super) decided: Vec<i64>,
     lines: String,
     /// Items by their place in the batch.
     upserts: Vec<usize>,
@@ -39,35 +43,31 @@ impl Request {
         collection: String,
         lane: Lane,
         batch: &mut Batch,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, decide::Error> {
+        let mut outcomes = vec![Outcome::Unknown; batch.items.len()];
+        let deciding = decide(worker, index, &collection, lane, batch, &mut outcomes);
+        let decided = tokio::time::timeout(worker.options.import_timeout, deciding).await;
+        let decided = decided.unwrap_or(Err(typesense::Error::TimedOut.into()))?;
         let bytes = batch.items.iter().map(|item| match &item.action {
             Action::Upsert(body) => body.len() + 128,
             _ => 0,
         });
-        let mut request = Self {
-            collection,
-            lines: String::with_capacity(bytes.sum()),
-            upserts: Vec::new(),
-            deletes: Vec::new(),
-            outcomes: vec![Outcome::Unknown; batch.items.len()],
-        };
+        let mut lines = String::with_capacity(bytes.sum());
+        let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
         for (n, item) in batch.items.iter_mut().enumerate() {
             match &mut item.action {
                 Action::Upsert(body) => {
                     // Taken, so that a body is held once.
                     let body = std::mem::take(body);
-                    push_line(&mut request.lines, index.organization_id, item.document_version, &body);
-                    request.upserts.push(n);
+                    push_line(&mut lines, index.organization_id, item.document_version, &body);
+                    upserts.push(n);
                 }
-                Action::Delete => request.deletes.push(n),
-                Action::DeleteIfMatches(_) => match decide(worker, index, &request.collection, lane, item).await? {
-                    Decision::Delete => request.deletes.push(n),
-                    Decision::Keep => request.outcomes[n] = Outcome::NothingToDo,
-                    Decision::NotYet => request.outcomes[n] = Outcome::Wait,
-                },
+                Action::Delete => deletes.push(n),
+                // Has its outcome.
+                Action::DeleteIfMatches(_) => {}
             }
         }
-        Ok(request)
+        Ok(Self { collection, decided, lines, upserts, deletes, outcomes })
     }
 
     /// Whether anything has to be asked of the backend.
@@ -75,7 +75,12 @@ impl Request {
         self.upserts.is_empty() && self.deletes.is_empty()
     }
 
-    /// Sends it. Upserts and deletes go side by side: no document is in both.
+    /// What is known without asking.
+    pub(super) fn into_outcomes(self) -> Vec<Outcome> {
+        self.outcomes
+    }
+
+    /// Sends it. Upserts and deletes go side by side: no document is in both. Nothing of it is sent after the time is up.
     pub(super) async fn send(mut self, worker: &Worker, batch: &Batch) -> Sent {
         let timeout = worker.options.import_timeout;
         let ids: Vec<&str> = self.deletes.iter().map(|n| &*batch.items[*n].document_id).collect();
@@ -85,7 +90,8 @@ impl Request {
                 lines => worker.typesense.import(&self.collection, self.lines.into(), lines, timeout).await,
             }
         };
-        let (imported, deleted) = tokio::join!(import, worker.typesense.delete(&self.collection, &ids, timeout));
+        let delete = tokio::time::timeout(timeout, worker.typesense.delete(&self.collection, &ids, timeout));
+        let (imported, deleted) = tokio::join!(import, delete);
         let mut fault = None;
         match imported {
             Ok(results) => {
@@ -95,11 +101,14 @@ impl Request {
             }
             Err(error) => fault = Some(error),
         }
-        match deleted {
+        match deleted.unwrap_or(Err(typesense::Error::TimedOut)) {
             Ok(()) => self.deletes.iter().for_each(|n| self.outcomes[*n] = Outcome::Projected),
             Err(error) => fault = Some(error),
         }
-        Sent { outcomes: self.outcomes, fault }
+        // Of several calls one may have arrived though another did not.
+        let only_call = self.deletes.is_empty();
+        let left = !(only_call && fault.as_ref().is_some_and(typesense::Error::never_arrived));
+        Sent { outcomes: self.outcomes, fault, left }
     }
 }
 
@@ -120,47 +129,12 @@ fn outcome(result: LineResult, fault: &mut Option<typesense::Error>) -> Outcome 
     }
 }
 
-/// Why a request could not be built.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BuildError {
-    #[error(transparent)]
-    Typesense(#[from] typesense::Error),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
-
-enum Decision {
-    Delete,
-    Keep,
-    NotYet,
-}
-
-/// Whether a document that was undecided when its delete by filter was resolved is to be deleted.
-async fn decide(
-    worker: &Worker,
-    index: &Index,
-    collection: &str,
-    lane: Lane,
-    item: &Item,
-) -> Result<Decision, BuildError> {
-    let Action::DeleteIfMatches(wanted) = &item.action else { return Ok(Decision::Delete) };
-    if db::filter_delete::is_unsettled(&worker.pool, lane, &item.document_id, item.document_version).await? {
-        return Ok(Decision::NotYet);
-    }
-    worker.typesense.catch_up(collection).await?;
-    let confined = filter::confine(Some(wanted), index.organization_id);
-    Ok(match worker.typesense.matches(collection, &item.document_id, &confined).await? {
-        true => Decision::Delete,
-        false => Decision::Keep,
-    })
-}
-
 /// The flight of a batch: what it is about to change.
-pub(super) fn flight(index: &Index, collection: String, batch: &Batch) -> db::flight::Flight {
+pub(super) fn flight(index: &Index, collection: &str, batch: &Batch) -> db::flight::Flight {
     db::flight::Flight {
         id: Uuid::now_v7(),
         index_id: index.id,
-        collection,
+        collection: collection.to_owned(),
         document_ids: batch.items.iter().map(|item| item.document_id.clone()).collect(),
         versions: batch.items.iter().map(|item| item.document_version).collect(),
     }

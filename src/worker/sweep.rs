@@ -1,47 +1,60 @@
 //! The scan that correctness rests on: it takes no input and trusts no message.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::task::JoinSet;
 
-use super::{Worker, project_lane::Drained, resolve_filter_delete};
-use crate::db;
+use super::{Worker, resolve_filter_delete};
+use crate::db::{self, lane::Lane};
 
-/// Every so often, and whenever the backend is well again, attends to lanes that have something to do and nobody who does it.
+/// Lanes that one look takes on: the next look takes the others.
+const AT_ONCE: i64 = 64;
+
+/// Every so often, and whenever the backend is well again, gives each lane that has something to do and nobody who does it a turn.
 pub(super) async fn sweep(worker: Arc<Worker>) {
-    let mut drains = JoinSet::new();
+    let mut turns = JoinSet::new();
+    let mut lanes: HashSet<Lane> = HashSet::new();
+    let mut resolving = JoinSet::new();
     loop {
         tokio::select! {
             () = worker.shutdown.cancelled() => break,
             () = worker.gate.opened_again() => {}
             () = tokio::time::sleep(worker.options.poll) => {}
         }
-        while drains.try_join_next().is_some() {}
-        if worker.gate.is_open() || !drains.is_empty() {
+        while let Some(ended) = turns.try_join_next() {
+            match ended {
+                Ok(lane) => _ = lanes.remove(&lane),
+                // Whichever panicked: at worst a lane gets a second turn at once, which finds it held.
+                Err(_) => lanes.clear(),
+            }
+        }
+        while resolving.try_join_next().is_some() {}
+        if worker.gate.is_open() {
             continue;
         }
-        if let Err(error) = look(&worker, &mut drains).await {
-            tracing::warn!(%error, "could not look for unattended lanes");
+        if resolving.is_empty() {
+            let worker = worker.clone();
+            resolving.spawn(async move { report(resolve_filter_delete::resolve_due(&worker).await) });
         }
-    }
-    drains.join_all().await;
-}
-
-async fn look(worker: &Arc<Worker>, drains: &mut JoinSet<()>) -> Result<(), sqlx::Error> {
-    resolve_filter_delete::resolve_due(worker).await?;
-    for lane in db::lane::unattended(&worker.pool).await? {
-        let worker = worker.clone();
-        drains.spawn(async move {
-            while !worker.shutdown.is_cancelled() {
-                match worker.drain(lane).await {
-                    Ok(Drained::More) => {}
-                    Ok(_) => return,
-                    Err(error) => {
-                        return tracing::warn!(%error, index_id = %lane.index_id, lane = lane.lane, "a drain broke off");
-                    }
+        match db::lane::unattended(&worker.pool, AT_ONCE).await {
+            Ok(unattended) => {
+                for lane in unattended.into_iter().filter(|lane| lanes.insert(*lane)).collect::<Vec<_>>() {
+                    let worker = worker.clone();
+                    turns.spawn(async move {
+                        report(worker.drain(lane).await.map(drop));
+                        lane
+                    });
                 }
             }
-        });
+            Err(error) => report(Err(error)),
+        }
     }
-    Ok(())
+    turns.join_all().await;
+    resolving.join_all().await;
+}
+
+fn report(done: Result<(), sqlx::Error>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "a look at the unattended lanes broke off");
+    }
 }

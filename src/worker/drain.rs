@@ -1,0 +1,271 @@
+//! One drain of a lane into Typesense, in order, under a lease.
+//!
+//! One request of a lane is under way at a time; while it is, the next batch is read. Before a request is sent, its flight is
+//! committed; in the same transaction the batch before it is settled, which the lease's fence guards.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{
+    Worker,
+    batch::Batch,
+    decide,
+    gate::{Paused, Permit},
+    reader::Reader,
+    reconcile::{Outcome, Reconciled, reconcile},
+    send::{Request, Sent, flight},
+    target,
+};
+use crate::{
+    db::{
+        self,
+        flight::{Flight, Lifetime},
+        index::Index,
+        lane::Lease,
+    },
+    typesense,
+};
+
+/// How long a lane is drained before others get their turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// How a drain ended.
+#[derive(Debug, PartialEq)]
+pub(super) enum Drained {
+    /// Nothing is left that could be done now.
+    Empty,
+    /// Its turn was over.
+    More,
+    /// Somebody else has the lane, or has taken it.
+    Held,
+    /// The backend takes nothing now.
+    Paused,
+}
+
+/// Why a drain broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("the lease was lost to another worker")]
+    LeaseLost,
+}
+
+/// What comes after a batch.
+enum Next {
+    /// The batch that was read meanwhile, if the pass had one.
+    Batch(Option<Batch>),
+    /// The backend takes nothing now.
+    Pause,
+}
+
+/// What is known of a request that was answered, and not written down yet.
+struct Settling {
+    reconciled: Reconciled,
+    /// The flight to forget; `None` where its outcome is in doubt.
+    landed: Option<Uuid>,
+}
+
+/// One drain under way.
+pub(super) struct Drain<'a> {
+    worker: &'a Worker,
+    index: &'a Index,
+    lease: Lease,
+    settling: Option<Settling>,
+    reader: Reader,
+}
+
+impl<'a> Drain<'a> {
+    pub(super) fn new(worker: &'a Worker, index: &'a Index, lease: Lease) -> Self {
+        Self { worker, index, lease, settling: None, reader: Reader::new(lease.lane) }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Drained, Error> {
+        let until = Instant::now() + TURN;
+        let mut next = self.read(&HashMap::new()).await?;
+        loop {
+            let over = self.worker.shutdown.is_cancelled() || Instant::now() >= until;
+            let Some(batch) = next.take() else {
+                self.settle(None).await?;
+                if over {
+                    return Ok(Drained::More);
+                }
+                self.reader.restart();
+                next = self.read(&HashMap::new()).await?;
+                if next.is_none() {
+                    return Ok(Drained::Empty);
+                }
+                continue;
+            };
+            match self.project(batch, !over).await? {
+                Next::Batch(read) => next = read,
+                Next::Pause => {
+                    self.settle(None).await?;
+                    return Ok(Drained::Paused);
+                }
+            }
+        }
+    }
+
+    /// Sends a batch and reads the one after it meanwhile.
+    async fn project(&mut self, mut batch: Batch, read_on: bool) -> Result<Next, Error> {
+        let worker = self.worker;
+        let collection = match worker.targets.ensure(&worker.pool, &worker.typesense, self.index).await {
+            Ok(collection) => collection,
+            Err(target::Error::Database(error)) => return Err(error.into()),
+            Err(target::Error::Typesense(fault)) if fault.is_transient() => {
+                return self.faulted(batch, vec![], fault).await;
+            }
+            // No collection can be made of this schema: none of the rows can ever go.
+            Err(target::Error::Typesense(fault)) => {
+                let refused = Outcome::Refused { code: "schema_refused".to_owned(), message: fault.to_string() };
+                let outcomes = vec![refused; batch.items.len()];
+                return self.conclude(&batch, outcomes, None).await;
+            }
+        };
+        let request = match Request::build(worker, self.index, collection, self.lease.lane, &mut batch).await {
+            Ok(request) => request,
+            Err(decide::Error::Database(error)) => return Err(error.into()),
+            Err(decide::Error::Typesense(fault)) => return self.faulted(batch, vec![], fault).await,
+        };
+        if request.is_empty() {
+            return self.conclude(&batch, request.into_outcomes(), None).await;
+        }
+        let Some(permit) = self.permit().await? else { return Ok(Next::Pause) };
+        let flight = flight(self.index, &request.collection, &batch);
+        let opened = Instant::now();
+        self.settle(Some((&flight, &batch, &request.decided))).await?;
+        if opened.elapsed() > worker.options.import_timeout {
+            // This process has slept, and may be given up for lost: what it sends now could outlive the doubt.
+            db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await?;
+            return Ok(Next::Batch(None));
+        }
+        let in_flight = batch.versions();
+        let (sent, read) = tokio::join!(request.send(worker, &batch), async {
+            if read_on { self.read(&in_flight).await } else { Ok(None) }
+        });
+        drop(permit);
+        let Sent { outcomes, fault, left } = sent;
+        let Some(fault) = fault else {
+            worker.gate.succeeded(batch.items.len());
+            worker.careful.succeeded(self.lease.lane, worker.options.import_lines);
+            self.settling = Some(self.reconcile(&batch, outcomes, Some(flight.id)));
+            return Ok(Next::Batch(read?));
+        };
+        if !left {
+            db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await?;
+        }
+        self.faulted(batch, outcomes, fault).await
+    }
+
+    /// A request failed as a whole. A backend in trouble pauses, and costs no row an attempt. One that is well has a reason to
+    /// refuse: the batch is halved until the row to blame is alone, and that row alone bears it.
+    async fn faulted(
+        &mut self,
+        batch: Batch,
+        mut outcomes: Vec<Outcome>,
+        fault: typesense::Error,
+    ) -> Result<Next, Error> {
+        let worker = self.worker;
+        tracing::warn!(index_id = %self.index.id, lane = self.lease.lane.lane, error = %fault, "an import failed");
+        outcomes.resize(batch.items.len(), Outcome::Unknown);
+        if fault.status_code() == Some(404) {
+            worker.targets.forget(self.index.id);
+        }
+        let paused = fault.refuses_work() || (fault.is_transient() && !worker.typesense.healthy().await);
+        if paused {
+            worker.gate.trip(&fault.to_string());
+        } else if let [outcome @ Outcome::Unknown] = &mut outcomes[..] {
+            let (code, message) = ("request_failed".to_owned(), fault.to_string());
+            *outcome = match fault.is_transient() {
+                true => Outcome::Failed { code, message },
+                false => Outcome::Refused { code, message },
+            };
+        } else {
+            worker.careful.failed(self.lease.lane, batch.items.len());
+        }
+        let next = self.conclude(&batch, outcomes, None).await?;
+        Ok(if paused { Next::Pause } else { next })
+    }
+
+    /// Notes how a batch ended after which nothing has been read. What was noted before is written down first.
+    async fn conclude(&mut self, batch: &Batch, outcomes: Vec<Outcome>, landed: Option<Uuid>) -> Result<Next, Error> {
+        self.settle(None).await?;
+        self.settling = Some(self.reconcile(batch, outcomes, landed));
+        Ok(Next::Batch(None))
+    }
+
+    fn reconcile(&self, batch: &Batch, outcomes: Vec<Outcome>, landed: Option<Uuid>) -> Settling {
+        let reconciled = reconcile(batch, outcomes, self.index.max_attempts, self.worker.options.backoff);
+        Settling { reconciled, landed }
+    }
+
+    /// A place before the backend. What is known is written down before waiting for one, and the lease is kept alive meanwhile.
+    async fn permit(&mut self) -> Result<Option<Permit<'a>>, Error> {
+        let worker = self.worker;
+        match worker.gate.try_permit() {
+            Ok(Some(permit)) => return Ok(Some(permit)),
+            Ok(None) => self.settle(None).await?,
+            Err(Paused) => return Ok(None),
+        }
+        let waiting = worker.gate.permit();
+        tokio::pin!(waiting);
+        loop {
+            match tokio::time::timeout(self.lease.term / 3, &mut waiting).await {
+                Ok(permit) => return Ok(permit.ok()),
+                Err(_) => self.renew(0).await?.commit().await?,
+            }
+        }
+    }
+
+    /// Begins a transaction that holds the lease.
+    async fn renew(&self, settled: usize) -> Result<Transaction<'static, Postgres>, Error> {
+        let mut tx = self.worker.pool.begin().await?;
+        match db::lane::renew(&mut tx, self.lease, i64::try_from(settled).unwrap_or(i64::MAX)).await? {
+            true => Ok(tx),
+            false => Err(Error::LeaseLost),
+        }
+    }
+
+    /// Writes down what is known of the last request and, in the same transaction, what the next one is about to send.
+    async fn settle(&mut self, next: Option<(&Flight, &Batch, &[i64])>) -> Result<(), Error> {
+        let settling = self.settling.take();
+        if settling.is_none() && next.is_none() {
+            return Ok(());
+        }
+        let settled = settling.as_ref().map_or(0, |settling| settling.reconciled.settlement.settled());
+        let mut tx = self.renew(settled).await?;
+        if let Some((flight, batch, decided)) = next {
+            let Worker { options, .. } = self.worker;
+            if !decided.is_empty() {
+                db::lane::decide(&mut tx, self.lease.lane, batch.retrying, decided).await?;
+            }
+            let life = Lifetime { timeout: options.import_timeout, doubt: options.doubt };
+            db::flight::open(&mut tx, flight, &options.name, life).await?;
+        }
+        if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed }) = &settling {
+            db::lane::settle(&mut tx, self.lease.lane, settlement).await?;
+            if let Some(flight) = landed {
+                db::flight::close(&mut tx, *flight).await?;
+            }
+            // Last: other lanes want the same jobs.
+            db::job::apply(&mut tx, changes).await?;
+            for (job_id, change) in changes {
+                tracing::debug!(%job_id, ?change, lane = self.lease.lane.lane, "settled");
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn read(&mut self, in_flight: &HashMap<String, i64>) -> Result<Option<Batch>, sqlx::Error> {
+        let Worker { pool, options, careful, .. } = self.worker;
+        let max_rows = careful.max_rows(self.lease.lane, options.import_lines);
+        self.reader.next(pool, max_rows, options.import_bytes, in_flight).await
+    }
+}
