@@ -40,12 +40,15 @@ create table tidewell.wallet_entries (
 );
 create index wallet_entries_by_organization on tidewell.wallet_entries (organization_id, id);
 
--- One row an organization and month, rewritten by every accepted request: kept small, with room to update in place.
+-- What an organization has used of a month, rewritten by every accepted request: kept small, with room to update in place. Under a
+-- plan with a cap all of it goes through slot 0, whose lock is what makes the cap exact; without one, requests spread over the slots
+-- so that they need not wait for each other.
 create table tidewell.usage (
     organization_id uuid not null references tidewell.organizations (id),
     month date not null,
+    slot smallint not null,
     used bigint not null check (used >= 0),
-    primary key (organization_id, month)
+    primary key (organization_id, month, slot)
 ) with (fillfactor = 50);
 
 create table tidewell.indexes (

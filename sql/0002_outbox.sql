@@ -72,7 +72,7 @@ create table tidewell.documents (
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 create index documents_tombstones on tidewell.documents (deleted_at) where deleted_at is not null;
 
--- The unit of order and of concurrency. `accepted - sum(settled)` of an index is its backlog.
+-- The unit of order and of concurrency. `sum(accepted) - sum(settled)` of an index is its backlog.
 create table tidewell.lanes (
     index_id uuid not null references tidewell.indexes (id),
     lane smallint not null,
@@ -83,9 +83,12 @@ create table tidewell.lanes (
     primary key (index_id, lane)
 ) with (fillfactor = 50);
 
+-- In slots, so that the requests that count here need not wait for each other's commits.
 create table tidewell.backlogs (
-    index_id uuid primary key references tidewell.indexes (id),
-    accepted bigint not null default 0
+    index_id uuid not null references tidewell.indexes (id),
+    slot smallint not null,
+    accepted bigint not null default 0,
+    primary key (index_id, slot)
 ) with (fillfactor = 50);
 
 -- Requests to Typesense whose answer has not been reconciled. A row that outlives its deadline is in doubt: its request may

@@ -75,7 +75,7 @@ impl Default for Config {
             database_connections: 16,
             body_mb_in_flight: 64,
             backlog_limit: 1_000_000,
-            import_lines: 500,
+            import_lines: 1000,
             import_kb: 2048,
             import_concurrency: 8,
             import_timeout_seconds: 10,

@@ -155,7 +155,7 @@ async fn quota_and_enqueue_are_one_both_or_neither() {
     let tenant = Tenant::make(stack.operator(), "small", json!({})).await;
     let pool = stack.setting.pool().await;
     stack.operator().patch("/v1/organizations/small", &json!({ "plan": "free" })).await.expect(200);
-    sqlx::query("insert into tidewell.usage select id, date_trunc('month', now() at time zone 'utc'), 9990 from tidewell.organizations")
+    sqlx::query("insert into tidewell.usage select id, date_trunc('month', now() at time zone 'utc'), 0, 9990 from tidewell.organizations")
         .execute(&pool)
         .await
         .expect("usage");
@@ -173,7 +173,7 @@ async fn quota_and_enqueue_are_one_both_or_neither() {
         assert!(answer.header("retry-after").is_some());
     }
     let (used, rows): (i64, i64) =
-        sqlx::query_as("select (select used from tidewell.usage), (select count(*) from tidewell.outbox)")
+        sqlx::query_as("select (select sum(used)::bigint from tidewell.usage), (select count(*) from tidewell.outbox)")
             .fetch_one(&pool)
             .await
             .expect("counts");
@@ -189,7 +189,7 @@ async fn overage_is_paid_from_the_wallet_by_the_thousand_and_never_below_zero() 
     let change = json!({ "plan": "free", "overageEnabled": true });
     stack.operator().patch("/v1/organizations/payer", &change).await.expect(200);
     stack.operator().post("/v1/organizations/payer/wallet:topUp", &json!({ "amountMinor": 250 })).await.expect(200);
-    sqlx::query("insert into tidewell.usage select id, date_trunc('month', now() at time zone 'utc'), 10000 from tidewell.organizations")
+    sqlx::query("insert into tidewell.usage select id, date_trunc('month', now() at time zone 'utc'), 0, 10000 from tidewell.organizations")
         .execute(&pool)
         .await
         .expect("usage");
@@ -201,7 +201,7 @@ async fn overage_is_paid_from_the_wallet_by_the_thousand_and_never_below_zero() 
     assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 2);
     answers.iter().filter(|answer| answer.status != 202).for_each(|answer| answer.problem(429, "quota_exceeded"));
     let (wallet, entries, used): (i64, i64, i64) = sqlx::query_as(
-        "select wallet_minor, (select sum(amount_minor) from tidewell.wallet_entries)::bigint, (select used from tidewell.usage)
+        "select wallet_minor, (select sum(amount_minor) from tidewell.wallet_entries)::bigint, (select sum(used)::bigint from tidewell.usage)
          from tidewell.organizations",
     )
     .fetch_one(&pool)

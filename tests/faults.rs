@@ -118,7 +118,7 @@ impl Flow {
             self.last_refused.iter().filter(|(id, title)| !dead.contains(&((*id).clone(), (*title).clone()))).collect();
         assert!(missing.is_empty(), "refused, and not dead: {missing:?}");
         let (used, total, ended): (i64, i64, i64) = sqlx::query_as(
-            "select (select used from tidewell.usage), sum(total)::bigint, sum(succeeded + dead + superseded)::bigint
+            "select (select sum(used)::bigint from tidewell.usage), sum(total)::bigint, sum(succeeded + dead + superseded)::bigint
              from tidewell.jobs",
         )
         .fetch_one(pool)

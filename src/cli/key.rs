@@ -54,8 +54,8 @@ pub(crate) struct Create {
     org: String,
     #[arg(long, value_enum)]
     kind: Kind,
-    /// What it may do (search, ingest, admin, connector_write) [default: what its kind is for]
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = parse_scope)]
+    /// What it may do, with commas: search, ingest, admin, connector_write [default: what its kind is for]
+    #[arg(long, alias = "scope", value_name = "SCOPES", value_parser = parse_scope, value_delimiter = ',')]
     scopes: Vec<Scope>,
     /// The one index that it is bound to: its id or slug
     #[arg(long)]

@@ -1,24 +1,28 @@
-//! How much of an index waits: two counters instead of a count, so that asking costs the same at any size.
+//! How much of an index waits: counters instead of a count, so that asking costs the same at any size.
 
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+/// Rows that an index's counter is spread over.
+pub(super) const SLOTS: i16 = 16;
+
 /// Rows of an index that have been accepted and not settled.
 pub async fn of(conn: &mut PgConnection, index_id: Uuid) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
-        "select (select accepted from tidewell.backlogs where index_id = $1)
-              - (select sum(settled) from tidewell.lanes where index_id = $1)::bigint",
+        "select ((select sum(accepted) from tidewell.backlogs where index_id = $1)
+               - (select sum(settled) from tidewell.lanes where index_id = $1))::bigint",
     )
     .bind(index_id)
     .fetch_one(conn)
     .await
 }
 
-/// Counts rows that come into an index's outbox. After the wake-ups, as everywhere: the row stays locked until the transaction ends,
+/// Counts rows that come into an index's outbox. After the wake-ups, as everywhere: a slot stays locked until the transaction ends,
 /// and two orders would deadlock.
 pub async fn add(conn: &mut PgConnection, index_id: Uuid, rows: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("update tidewell.backlogs set accepted = accepted + $2 where index_id = $1")
+    sqlx::query("update tidewell.backlogs set accepted = accepted + $3 where index_id = $1 and slot = $2")
         .bind(index_id)
+        .bind(rand::random_range(0..SLOTS))
         .bind(rows)
         .execute(conn)
         .await
@@ -27,7 +31,7 @@ pub async fn add(conn: &mut PgConnection, index_id: Uuid, rows: i64) -> Result<(
 
 /// True of an index that has never accepted a row.
 pub async fn is_untouched(pool: &PgPool, index_id: Uuid) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select accepted = 0 from tidewell.backlogs where index_id = $1")
+    sqlx::query_scalar("select sum(accepted) = 0 from tidewell.backlogs where index_id = $1")
         .bind(index_id)
         .fetch_one(pool)
         .await

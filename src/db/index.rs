@@ -6,6 +6,13 @@ use uuid::Uuid;
 
 use crate::domain::lane::LANES;
 
+/// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
+macro_rules! columns {
+    () => {
+        "id, organization_id, slug, fields, default_sorting_field, alias, collection, max_attempts, created_at"
+    };
+}
+
 /// An index as stored.
 #[derive(Clone, Debug, FromRow)]
 pub struct Index {
@@ -35,9 +42,9 @@ pub struct NewIndex<'a> {
 pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) -> Result<Index, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let index: Index = sqlx::query_as(
-        "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts)
+        concat!("insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts)
          select $1, id, $3, $4, $5, short_id || '_' || $3, coalesce($6, 8) from tidewell.organizations where id = $2
-         returning *",
+         returning ", columns!()),
     )
     .bind(Uuid::now_v7())
     .bind(organization_id)
@@ -52,22 +59,26 @@ pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) ->
         .bind(i32::from(LANES))
         .execute(&mut *tx)
         .await?;
-    sqlx::query("insert into tidewell.backlogs (index_id) values ($1)").bind(index.id).execute(&mut *tx).await?;
+    sqlx::query("insert into tidewell.backlogs (index_id, slot) select $1, generate_series(0, $2 - 1)")
+        .bind(index.id)
+        .bind(i32::from(super::backlog::SLOTS))
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(index)
 }
 
 /// One index, by its id.
 pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Index>, sqlx::Error> {
-    sqlx::query_as("select * from tidewell.indexes where id = $1").bind(id).fetch_optional(pool).await
+    sqlx::query_as(concat!("select ", columns!(), " from tidewell.indexes where id = $1")).bind(id).fetch_optional(pool).await
 }
 
 /// Indexes of that id or slug, within an organization where one is given; two at most, enough to see an ambiguity.
 pub async fn resolve(pool: &PgPool, organization_id: Option<Uuid>, name: &str) -> Result<Vec<Index>, sqlx::Error> {
     sqlx::query_as(
-        "select * from tidewell.indexes
+        concat!("select ", columns!(), " from tidewell.indexes
          where (id = $1 or slug = $2) and ($3::uuid is null or organization_id = $3)
-         limit 2",
+         limit 2"),
     )
     .bind(Uuid::try_parse(name).ok())
     .bind(name)
@@ -84,9 +95,9 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Index>, sqlx::Error> {
     sqlx::query_as(
-        "select * from tidewell.indexes
+        concat!("select ", columns!(), " from tidewell.indexes
          where organization_id = $1 and ($2::uuid is null or id < $2)
-         order by id desc limit $3",
+         order by id desc limit $3"),
     )
     .bind(organization_id)
     .bind(before)

@@ -4,6 +4,14 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
+/// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
+macro_rules! columns {
+    () => {
+        "jobs.id, jobs.organization_id, index_id, indexes.slug as index_slug, total, pending, retrying, succeeded, dead,
+         superseded, enqueued_at, started_at, finished_at"
+    };
+}
+
 /// A job with its counts; together they are always `total`.
 #[derive(Clone, Debug, FromRow)]
 pub struct Job {
@@ -126,11 +134,13 @@ pub async fn apply(conn: &mut PgConnection, changes: &[(Uuid, Change)]) -> Resul
 
 /// One job.
 pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Job>, sqlx::Error> {
-    sqlx::query_as(
-        "select jobs.*, indexes.slug as index_slug
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        "
          from tidewell.jobs join tidewell.indexes on indexes.id = jobs.index_id
-         where jobs.id = $1",
-    )
+         where jobs.id = $1"
+    ))
     .bind(id)
     .fetch_optional(pool)
     .await
@@ -149,8 +159,10 @@ pub struct Listing {
 
 /// Jobs, newest first.
 pub async fn list(pool: &PgPool, listing: Listing) -> Result<Vec<Job>, sqlx::Error> {
-    sqlx::query_as(
-        "select jobs.*, indexes.slug as index_slug
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        "
          from tidewell.jobs join tidewell.indexes on indexes.id = jobs.index_id
          where ($1::uuid is null or jobs.organization_id = $1)
            and ($2::uuid is null or jobs.index_id = $2)
@@ -162,8 +174,8 @@ pub async fn list(pool: &PgPool, listing: Listing) -> Result<Vec<Job>, sqlx::Err
                    when succeeded = 0 then 'failed'
                    else 'partial' end)
          order by jobs.id desc
-         limit $5",
-    )
+         limit $5"
+    ))
     .bind(listing.organization_id)
     .bind(listing.index_id)
     .bind(listing.before)

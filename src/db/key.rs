@@ -6,6 +6,14 @@ use uuid::Uuid;
 
 use crate::domain::secret::NewSecret;
 
+/// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
+macro_rules! columns {
+    () => {
+        "id, organization_id, index_id, name, kind, prefix, scopes, allowed_origins, rate_limit_per_minute, expires_at,
+         revoked_at, last_used_at, created_at"
+    };
+}
+
 /// A key as stored; its secret can't be read back.
 #[derive(Clone, Debug, FromRow)]
 pub struct Key {
@@ -41,10 +49,10 @@ pub struct NewKey<'a> {
 /// Stores a new key.
 pub async fn insert(pool: &PgPool, new: &NewKey<'_>, secret: &NewSecret) -> Result<Key, sqlx::Error> {
     sqlx::query_as(
-        "insert into tidewell.keys (id, organization_id, index_id, name, kind, prefix, hash, scopes, allowed_origins,
+        concat!("insert into tidewell.keys (id, organization_id, index_id, name, kind, prefix, hash, scopes, allowed_origins,
                                     rate_limit_per_minute, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         returning *",
+         returning ", columns!()),
     )
     .bind(Uuid::now_v7())
     .bind(new.organization_id)
@@ -70,8 +78,8 @@ pub async fn authenticate(pool: &PgPool, hash: &[u8; 32]) -> Result<Option<(Key,
         expired: bool,
     }
     let found: Option<Found> = sqlx::query_as(
-        "select *, coalesce(expires_at <= clock_timestamp(), false) as expired
-         from tidewell.keys where hash = $1 and revoked_at is null",
+        concat!("select ", columns!(), ", coalesce(expires_at <= clock_timestamp(), false) as expired
+         from tidewell.keys where hash = $1 and revoked_at is null"),
     )
     .bind(hash)
     .fetch_optional(pool)
@@ -87,9 +95,9 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Key>, sqlx::Error> {
     sqlx::query_as(
-        "select * from tidewell.keys
+        concat!("select ", columns!(), " from tidewell.keys
          where organization_id = $1 and ($2::uuid is null or id < $2)
-         order by id desc limit $3",
+         order by id desc limit $3"),
     )
     .bind(organization_id)
     .bind(before)
@@ -101,9 +109,9 @@ pub async fn list(
 /// Revokes a key, once and for ever; `None` where the organization has no such key.
 pub async fn revoke(pool: &PgPool, organization_id: Uuid, id: Uuid) -> Result<Option<Key>, sqlx::Error> {
     sqlx::query_as(
-        "update tidewell.keys set revoked_at = coalesce(revoked_at, clock_timestamp())
+        concat!("update tidewell.keys set revoked_at = coalesce(revoked_at, clock_timestamp())
          where organization_id = $1 and id = $2
-         returning *",
+         returning ", columns!()),
     )
     .bind(organization_id)
     .bind(id)

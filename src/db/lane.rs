@@ -143,7 +143,10 @@ macro_rules! read_where {
                     case operation when 'reproject' then documents.body else measured.body end as body,
                     coalesce(documents.version, 0) as recorded_version
              from measured
-             left join tidewell.documents on documents.index_id = $1 and documents.document_id = measured.document_id
+             -- One look each: a plan made on stale statistics of a new index would otherwise read the whole index for each row.
+             left join lateral (
+                 select version, body from tidewell.documents
+                 where index_id = $1 and document_id = measured.document_id limit 1) as documents on true
              where bytes_before < $5
              order by measured.version"
         )
@@ -299,7 +302,7 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
              next_retry_at = clock_timestamp() + make_interval(secs => failed.wait),
              first_failed_at = coalesce(first_failed_at, now())
          from unnest($4::bigint[], $5::float8[], $6::text[], $7::text[]) as failed (version, wait, code, message)
-         where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = failed.version",
+         where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = any($4) and outbox.version = failed.version",
     )
     .bind(lane.index_id)
     .bind(lane.lane)
@@ -320,7 +323,8 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
              delete from tidewell.outbox
              using unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::uuid[])
                  as death (version, code, message, signature, letter_id)
-             where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = death.version
+             where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = any($4)
+               and outbox.version = death.version
              returning outbox.document_id, job_id, operation, coalesce(document_version, outbox.version) as version, body, attempts,
                        first_failed_at, code, message, signature, letter_id
          ), remembered as (
@@ -338,7 +342,9 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
                 code, message, signature, attempts + 1, coalesce(first_failed_at, now())
          from died
          join tidewell.indexes on indexes.id = $1
-         left join tidewell.documents on documents.index_id = $1 and documents.document_id = died.document_id",
+         left join lateral (
+             select version, body from tidewell.documents
+             where index_id = $1 and document_id = died.document_id limit 1) as documents on true",
     )
     .bind(lane.index_id)
     .bind(lane.lane)
@@ -377,9 +383,9 @@ pub async fn unattended(pool: &PgPool, limit: i64) -> Result<Vec<Lane>, sqlx::Er
     sqlx::query_as(
         "with behind as (
              select index_id
-             from tidewell.backlogs join tidewell.lanes using (index_id)
-             group by index_id, accepted
-             having accepted > sum(settled)
+             from (select index_id, sum(accepted) as accepted from tidewell.backlogs group by index_id) as accepted
+             join (select index_id, sum(settled) as settled from tidewell.lanes group by index_id) as settled using (index_id)
+             where accepted > settled
          )
          select index_id, lane
          from behind join tidewell.lanes using (index_id)

@@ -72,6 +72,12 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// True where an error says that a value of the request can't be stored: text with a NUL character, a moment out of range.
+pub fn is_unstorable(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["22021", "22P05", "22007", "22008"].contains(&&*code))
+}
+
 /// The name of the constraint that a statement broke.
 pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(|error| error.constraint())

@@ -4,6 +4,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
+/// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
+macro_rules! columns {
+    () => {
+        "id, short_id, slug, name, plan, overage_enabled, wallet_minor, created_at"
+    };
+}
+
 /// An organization as stored.
 #[derive(Clone, Debug, FromRow)]
 pub struct Organization {
@@ -21,7 +28,7 @@ pub struct Organization {
 /// such plan.
 pub async fn insert(pool: &PgPool, slug: &str, name: &str, plan: &str) -> Result<Organization, sqlx::Error> {
     sqlx::query_as(
-        "insert into tidewell.organizations (id, short_id, slug, name, plan) values ($1, $2, $3, $4, $5) returning *",
+        concat!("insert into tidewell.organizations (id, short_id, slug, name, plan) values ($1, $2, $3, $4, $5) returning ", columns!()),
     )
     .bind(Uuid::now_v7())
     .bind(crate::domain::secret::new_short_id())
@@ -34,7 +41,7 @@ pub async fn insert(pool: &PgPool, slug: &str, name: &str, plan: &str) -> Result
 
 /// An organization by its id or slug.
 pub async fn resolve(pool: &PgPool, name: &str) -> Result<Option<Organization>, sqlx::Error> {
-    sqlx::query_as("select * from tidewell.organizations where id = $1 or slug = $2")
+    sqlx::query_as(concat!("select ", columns!(), " from tidewell.organizations where id = $1 or slug = $2"))
         .bind(Uuid::try_parse(name).ok())
         .bind(name)
         .fetch_optional(pool)
@@ -43,7 +50,7 @@ pub async fn resolve(pool: &PgPool, name: &str) -> Result<Option<Organization>, 
 
 /// Organizations, newest first; only those older than `before`.
 pub async fn list(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec<Organization>, sqlx::Error> {
-    sqlx::query_as("select * from tidewell.organizations where ($1::uuid is null or id < $1) order by id desc limit $2")
+    sqlx::query_as(concat!("select ", columns!(), " from tidewell.organizations where ($1::uuid is null or id < $1) order by id desc limit $2"))
         .bind(before)
         .bind(limit)
         .fetch_all(pool)
@@ -61,10 +68,10 @@ pub struct Changes<'a> {
 /// Changes an organization. Breaks `organizations_plan_fkey` where there is no such plan.
 pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes<'_>) -> Result<Organization, sqlx::Error> {
     sqlx::query_as(
-        "update tidewell.organizations
+        concat!("update tidewell.organizations
          set name = coalesce($2, name), plan = coalesce($3, plan), overage_enabled = coalesce($4, overage_enabled)
          where id = $1
-         returning *",
+         returning ", columns!()),
     )
     .bind(id)
     .bind(changes.name)
@@ -83,7 +90,7 @@ pub async fn top_up(pool: &PgPool, id: Uuid, amount_minor: i64) -> Result<Organi
          )
          update tidewell.organizations set wallet_minor = wallet_minor + $2
          from entry where organizations.id = entry.organization_id
-         returning organizations.*",
+         returning organizations.id, short_id, slug, name, plan, overage_enabled, wallet_minor, created_at",
     )
     .bind(id)
     .bind(amount_minor)

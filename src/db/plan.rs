@@ -15,5 +15,5 @@ pub struct Plan {
 
 /// All plans, the smallest first.
 pub async fn list(pool: &PgPool) -> Result<Vec<Plan>, sqlx::Error> {
-    sqlx::query_as("select * from tidewell.plans order by monthly_units nulls last, name").fetch_all(pool).await
+    sqlx::query_as("select name, monthly_units, overage_minor_per_thousand from tidewell.plans order by monthly_units nulls last, name").fetch_all(pool).await
 }

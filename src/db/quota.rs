@@ -4,10 +4,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+/// Rows that the month of an organization without a cap is spread over.
+const SLOTS: i16 = 16;
+
 /// An organization's month so far.
 #[derive(Clone, Copy, Debug, PartialEq, FromRow)]
 pub struct Month {
-    /// Units used, this request's included.
+    /// Units used, this request's included; under a plan without a cap only some of them, where the month is the answer to a write.
     pub used: i64,
     /// `None`: no cap.
     pub limit: Option<i64>,
@@ -34,22 +37,27 @@ pub async fn consume(
     job_id: Uuid,
 ) -> Result<Consumed, sqlx::Error> {
     let within_plan = sqlx::query_as(
-        "insert into tidewell.usage (organization_id, month, used)
-         select organizations.id, date_trunc('month', now() at time zone 'utc'), $2
-         from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
-         where organizations.id = $1 and $2 <= coalesce(monthly_units, 9223372036854775807)
-         on conflict (organization_id, month) do update set used = usage.used + excluded.used
-         where usage.used + excluded.used <= (
-             select coalesce(monthly_units, 9223372036854775807)
+        "with plan as (
+             select monthly_units as cap, date_trunc('month', now() at time zone 'utc')::date as month,
+                    case when monthly_units is null then $3 else 0 end as slot
              from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
-             where organizations.id = usage.organization_id)
-         returning used, (select monthly_units from tidewell.organizations join tidewell.plans
-                          on plans.name = organizations.plan where organizations.id = $1) as limit,
+             where organizations.id = $1
+         ), others as (
+             select coalesce(sum(used), 0) as used
+             from tidewell.usage join plan using (month)
+             where organization_id = $1 and usage.slot <> 0 and cap is not null
+         )
+         insert into tidewell.usage (organization_id, month, slot, used)
+         select $1, month, slot, $2 from plan, others where cap is null or others.used + $2 <= cap
+         on conflict (organization_id, month, slot) do update set used = usage.used + excluded.used
+         where (select cap is null or others.used + usage.used + excluded.used <= cap from plan, others)
+         returning (used + (select used from others))::bigint as used, (select cap from plan) as limit,
                    (month + interval '1 month') at time zone 'utc' as resets_at,
-                ceil(extract(epoch from month + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds",
+                   ceil(extract(epoch from month + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds",
     )
     .bind(organization_id)
     .bind(units)
+    .bind(rand::random_range(0..SLOTS))
     .fetch_optional(&mut *conn)
     .await?;
     match within_plan {
@@ -75,12 +83,14 @@ async fn consume_beyond_plan(
     // Whoever pays locks the month first, so that two requests can't pay for the same thousand, and the wallet second.
     let account: Account = sqlx::query_as(
         "with month as (
-             insert into tidewell.usage (organization_id, month, used)
-             values ($1, date_trunc('month', now() at time zone 'utc'), 0)
-             on conflict (organization_id, month) do update set used = usage.used
+             insert into tidewell.usage (organization_id, month, slot, used)
+             values ($1, date_trunc('month', now() at time zone 'utc'), 0, 0)
+             on conflict (organization_id, month, slot) do update set used = usage.used
              returning used, month
          )
-         select overage_enabled, overage_minor_per_thousand, used, monthly_units as limit,
+         select overage_enabled, overage_minor_per_thousand, monthly_units as limit,
+                (used + (select coalesce(sum(used), 0) from tidewell.usage
+                         where organization_id = $1 and usage.month = month.month and slot <> 0))::bigint as used,
                 (month + interval '1 month') at time zone 'utc' as resets_at,
                 ceil(extract(epoch from month + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds
          from tidewell.organizations join tidewell.plans on plans.name = organizations.plan cross join month
@@ -101,11 +111,11 @@ async fn consume_beyond_plan(
         return Ok(Consumed::QuotaExceeded(month));
     }
     sqlx::query(
-        "update tidewell.usage set used = $2
-         where organization_id = $1 and month = date_trunc('month', now() at time zone 'utc')",
+        "update tidewell.usage set used = used + $2
+         where organization_id = $1 and month = date_trunc('month', now() at time zone 'utc') and slot = 0",
     )
     .bind(organization_id)
-    .bind(used)
+    .bind(units)
     .execute(conn)
     .await?;
     Ok(Consumed::Yes(Month { used, ..month }))
@@ -133,12 +143,14 @@ async fn pay(conn: &mut PgConnection, organization_id: Uuid, price: i64, job_id:
 /// The organization's month as it stands.
 pub async fn month(conn: &mut PgConnection, organization_id: Uuid) -> Result<Option<Month>, sqlx::Error> {
     sqlx::query_as(
-        "select coalesce(used, 0) as used, monthly_units as limit,
+        "select (select coalesce(sum(used), 0) from tidewell.usage
+                 where organization_id = organizations.id
+                   and month = date_trunc('month', now() at time zone 'utc'))::bigint as used,
+                monthly_units as limit,
                 (date_trunc('month', now() at time zone 'utc') + interval '1 month') at time zone 'utc' as resets_at,
-                ceil(extract(epoch from date_trunc('month', now() at time zone 'utc') + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds
+                ceil(extract(epoch from date_trunc('month', now() at time zone 'utc') + interval '1 month'
+                             - now() at time zone 'utc'))::bigint as resets_in_seconds
          from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
-         left join tidewell.usage on usage.organization_id = organizations.id
-               and usage.month = date_trunc('month', now() at time zone 'utc')
          where organizations.id = $1",
     )
     .bind(organization_id)

@@ -73,10 +73,11 @@ pub async fn read(pool: &PgPool) -> Result<Status, sqlx::Error> {
 async fn indexes(pool: &PgPool) -> Result<Vec<IndexStatus>, sqlx::Error> {
     sqlx::query_as(
         "with behind as (
-             select index_id, backlogs.accepted - sum(settled)::bigint as backlog,
+             select index_id, (max(total) - sum(settled))::bigint as backlog,
                     count(*) filter (where leased_until > clock_timestamp()) as lanes_leased
-             from tidewell.backlogs join tidewell.lanes using (index_id)
-             group by index_id, backlogs.accepted
+             from (select index_id, sum(accepted) as total from tidewell.backlogs group by index_id) as accepted
+             join tidewell.lanes using (index_id)
+             group by index_id
          )
          select organizations.slug as organization, indexes.slug as index, backlog, lanes_leased,
                 oldest.enqueued_at as oldest_enqueued_at,

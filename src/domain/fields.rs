@@ -75,8 +75,9 @@ fn judge_name<'a>(field: &'a Map<String, Value>, names: &mut HashSet<&'a str>, f
     let Some(name) = field.get("name").and_then(Value::as_str) else {
         return fault("name", "must be a string".to_owned());
     };
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-        fault("name", format!("must be 1 to {MAX_NAME_BYTES} bytes without control characters"));
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(|c| c.is_control() || c == ',') {
+        // A list of names is text with commas, for Typesense.
+        fault("name", format!("must be 1 to {MAX_NAME_BYTES} bytes without commas and control characters"));
     } else if ["id", TENANT_FIELD, VERSION_FIELD].contains(&name) {
         fault("name", format!("{name} is always there and can't be declared"));
     } else if !names.insert(name) {
@@ -101,8 +102,8 @@ fn judge_properties(field: &Map<String, Value>, fault: &mut impl FnMut(&str, Str
                 }
             }
             "locale" => {
-                if !value.as_str().is_some_and(|locale| locale.is_empty() || locale.len() == 2) {
-                    fault("locale", "must be a language's two letters".to_owned());
+                if !value.as_str().is_some_and(is_locale) {
+                    fault("locale", "must be a language such as de or zh-Hans".to_owned());
                 }
             }
             "num_dim" => {
@@ -177,6 +178,11 @@ pub fn collection_fields(fields: &[Value]) -> Vec<Value> {
     fields.iter().cloned().chain(own).collect()
 }
 
+/// Nothing, or 2 to 8 letters and hyphens.
+fn is_locale(text: &str) -> bool {
+    text.is_empty() || (2..=8).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphabetic() || c == b'-')
+}
+
 /// Typesense takes a name with `.*` in it for a pattern of names.
 fn is_wildcard(name: &str) -> bool {
     name.contains(".*")
@@ -224,7 +230,10 @@ mod tests {
             (json!({ "name": "a" }), "fields[0].type"),
             (json!({ "name": "a", "type": "string", "facet": 1 }), "fields[0].facet"),
             (json!({ "name": "a", "type": "string", "embed": {} }), "fields[0].embed"),
-            (json!({ "name": "a", "type": "string", "locale": "deu" }), "fields[0].locale"),
+            (json!({ "name": "a", "type": "string", "locale": "d" }), "fields[0].locale"),
+            (json!({ "name": "a", "type": "string", "locale": "d\u{0}" }), "fields[0].locale"),
+            (json!({ "name": "a", "type": "string", "locale": "zh-Hans-X" }), "fields[0].locale"),
+            (json!({ "name": "a,b", "type": "string" }), "fields[0].name"),
             (json!({ "name": "a", "type": "string", "index": false }), "fields[0].optional"),
             (json!({ "name": "a", "type": "float", "num_dim": 3 }), "fields[0].num_dim"),
             (json!({ "name": "a", "type": "float[]", "num_dim": 0 }), "fields[0].num_dim"),

@@ -5,9 +5,16 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
+    http::{HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny},
+};
+use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::{Error, Fault, State};
@@ -51,31 +58,44 @@ fn too_slow() -> Error {
 async fn read(mut body: Body, limit: usize, budget: Option<&Arc<Semaphore>>) -> Result<WriteBody, Error> {
     let mut bytes = Vec::new();
     let mut share: Option<OwnedSemaphorePermit> = None;
+    // Once there is no room for it, the rest is read and forgotten: a sender that is cut off sees a broken pipe, not the 503.
+    let mut discarded: Option<usize> = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Error::invalid(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > limit {
+        if discarded.unwrap_or(bytes.len()) + data.len() > limit {
             return Err(Error::TooLarge {
                 code: "payload_too_large",
                 detail: format!("the body has more than {limit} bytes: send it in parts"),
             });
         }
-        bytes.extend_from_slice(&data);
+        if let Some(discarded) = &mut discarded {
+            *discarded += data.len();
+            continue;
+        }
         if let Some(budget) = budget {
             let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            let wanted = u32::try_from(bytes.len().div_ceil(UNIT) - held).unwrap_or(u32::MAX);
-            let more = budget.clone().try_acquire_many_owned(wanted).map_err(|reason| {
-                debug_assert!(matches!(reason, TryAcquireError::NoPermits));
-                Error::Unavailable {
-                    detail: "too many bytes of other requests are being read: try again".to_owned(),
-                    retry_after: 1,
+            let wanted = (bytes.len() + data.len()).div_ceil(UNIT) - held;
+            match budget.clone().try_acquire_many_owned(u32::try_from(wanted).unwrap_or(u32::MAX)) {
+                Ok(more) => match &mut share {
+                    Some(share) => share.merge(more),
+                    None => share = Some(more),
+                },
+                Err(reason) => {
+                    debug_assert!(matches!(reason, TryAcquireError::NoPermits));
+                    discarded = Some(bytes.len() + data.len());
+                    (bytes, share) = (Vec::new(), None);
+                    continue;
                 }
-            })?;
-            match &mut share {
-                Some(share) => share.merge(more),
-                None => share = Some(more),
             }
         }
+        bytes.extend_from_slice(&data);
+    }
+    if discarded.is_some() {
+        return Err(Error::Unavailable {
+            detail: "too many bytes of other requests are being read: try again".to_owned(),
+            retry_after: 1,
+        });
     }
     Ok(WriteBody { bytes, _share: share })
 }
@@ -93,10 +113,92 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
     }
 }
 
-/// Reads JSON of a known shape.
-pub(super) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+/// Reads a JSON object of a known shape.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    // Serde would take an array of the values for the object.
+    if body.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        return Err(Error::validation(vec![Fault::new("body", NO_OBJECT)]));
+    }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Error::validation(vec![Fault::new("body", error.to_string())]),
         _ => Error::invalid(format!("the body is not JSON: {error}")),
     })
+}
+
+const NO_OBJECT: &str = "must be an object";
+
+/// Reads an object within a body, which may be null or left out; an array of its values is none.
+pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(json) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(None) };
+    if !json.get().starts_with('{') {
+        return Err(D::Error::custom(NO_OBJECT));
+    }
+    serde_json::from_str(json.get()).map(Some).map_err(D::Error::custom)
+}
+
+/// Sees that only codings pass which are taken, written as the layer within decodes them.
+pub(super) async fn known_coding(mut request: Request, next: Next) -> Response {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    let name = match (codings.next(), codings.next()) {
+        (None, _) => return next.run(request).await,
+        (Some(coding), None) => coding.to_str().unwrap_or_default().trim().to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    let name = match &*name {
+        "gzip" | "x-gzip" => "gzip",
+        "identity" => "identity",
+        _ => return Error::UnsupportedMediaType("a body may be compressed with gzip, once, or not at all").into_response(),
+    };
+    request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        name: Option<String>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[serde(default, deserialize_with = "object")]
+        inner: Option<Inner>,
+    }
+
+    fn status(body: &str) -> u16 {
+        parse::<Outer>(body.as_bytes()).map_or_else(|error| error.into_response().status().as_u16(), |_| 200)
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        assert_eq!(parse::<Outer>(br#" {"inner":{"name":"a"}}"#).unwrap().inner.unwrap().name.as_deref(), Some("a"));
+        assert_eq!(["{}", r#"{"inner":null}"#].map(status), [200; 2]);
+        assert_eq!(["[]", "[null]", r#"[{"name":"a"}]"#, r#"{"inner":["a"]}"#, "1", "null"].map(status), [422; 6]);
+        assert_eq!(["[", "[1,]", "", "{", "[]x"].map(status), [400; 5]);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_budget_the_rest_is_read_and_nothing_is_held() {
+        let budget = Arc::new(Semaphore::new(4));
+        let chunks = |n: usize| {
+            let read = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counted = read.clone();
+            let chunks = (0..n).map(move |_| {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok::<_, std::convert::Infallible>(vec![0u8; UNIT])
+            });
+            (Body::from_stream(futures::stream::iter(chunks)), read)
+        };
+        let (body, count) = chunks(10);
+        assert!(matches!(read(body, 20 * UNIT, Some(&budget)).await, Err(Error::Unavailable { .. })));
+        assert_eq!((count.load(std::sync::atomic::Ordering::Relaxed), budget.available_permits()), (10, 4));
+        let (body, count) = chunks(30);
+        assert!(matches!(read(body, 20 * UNIT, Some(&budget)).await, Err(Error::TooLarge { .. })));
+        assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 21);
+        let body = read(chunks(4).0, 20 * UNIT, Some(&budget)).await.expect("there is room");
+        assert_eq!((body.len(), budget.available_permits()), (4 * UNIT, 0));
+    }
 }

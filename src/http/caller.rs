@@ -116,11 +116,14 @@ pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Requ
         Ok(decision) => decision,
         Err(error) => return Error::from(error).into_response(),
     };
-    let mut response = if decision.admitted {
+    let mut response = if !decision.admitted {
+        Error::RateLimited { limit, retry_after: decision.reset_seconds }.into_response()
+    } else if !is_from_allowed_origin(key, request.headers()) {
+        let detail = "this key may not be used from this origin";
+        Error::Forbidden { code: "origin_not_allowed", detail }.into_response()
+    } else {
         request.extensions_mut().insert(caller);
         next.run(request).await
-    } else {
-        Error::RateLimited { limit, retry_after: decision.reset_seconds }.into_response()
     };
     add_rate_headers(response.headers_mut(), limit, decision);
     response
@@ -132,7 +135,8 @@ fn add_rate_headers(headers: &mut HeaderMap, limit: u32, decision: Decision) {
     headers.insert("ratelimit-reset", HeaderValue::from(decision.reset_seconds));
 }
 
-async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Error> {
+/// The caller of a request's credentials; where from they call is not judged here.
+pub(super) async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Error> {
     for name in ["x-athena-key", "x-athena-admin-key"] {
         if let Some(key) = headers.get(name) {
             return match key.to_str().is_ok_and(|key| state.is_operator(key)) {
@@ -150,16 +154,13 @@ async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Error> {
     if expired {
         return Err(Error::TokenExpired);
     }
-    if let Some(origin) = headers.get(header::ORIGIN)
-        && !key.allowed_origins.is_empty()
-        && !key.allowed_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
-    {
-        return Err(Error::Forbidden {
-            code: "origin_not_allowed",
-            detail: "this key may not be used from this origin",
-        });
-    }
     Ok(Caller::Tenant(key))
+}
+
+fn is_from_allowed_origin(key: &Key, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    key.allowed_origins.is_empty()
+        || key.allowed_origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
 fn bearer_token(value: &str) -> Option<&str> {

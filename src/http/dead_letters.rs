@@ -13,13 +13,14 @@ use uuid::Uuid;
 
 use super::{
     Error, Fault, State,
-    body::Json,
+    body::{self, Json},
     caller::Caller,
     organizations,
     page::{Page, PageQuery},
     params::{Path, Query},
     request_id::RequestId,
     responses::{Conflict, Invalid, NotFound, Refused, TooLarge, Unprocessable},
+    validate::is_storable,
 };
 use crate::{
     db::{
@@ -237,6 +238,9 @@ impl LetterFilter {
 
     /// What the filter selects within the caller's own.
     async fn selection(&self, state: &State, caller: &Caller) -> Result<Selection<'_>, Error> {
+        if self.since.is_some_and(|since| !is_storable(since)) {
+            return Err(Error::invalid("since: a moment in the years 1 to 9999"));
+        }
         let mut organization_id = caller.organization_id();
         if let Some(name) = &self.organization {
             let organization = organizations::find(state, name).await?;
@@ -268,6 +272,7 @@ pub(super) struct Choice {
     #[schema(min_items = 1, max_items = 1000)]
     ids: Option<Vec<Uuid>>,
     /// With one condition at least.
+    #[serde(default, deserialize_with = "body::object")]
     filter: Option<LetterFilter>,
     /// Only count them.
     #[serde(default)]

@@ -76,12 +76,14 @@ pub(super) async fn upsert(request: WriteRequest, body: WriteBody) -> Result<Res
     request_body(content((Batch = "application/json"), (String = "application/x-ndjson"))),
     responses(Written, Failures))]
 pub(super) async fn batch(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
-    let json = text(&body)?;
-    let texts: Vec<&str> = match is_ndjson(&request.parts.headers) {
-        true => json.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
-        false => body::parse::<Documents>(json.as_bytes())?.documents.into_iter().map(RawValue::get).collect(),
+    let (documents, rejected) = if is_ndjson(&request.parts.headers) {
+        let lines: Vec<&[u8]> =
+            body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+        judge(lines.len(), lines.iter().enumerate().map(|(n, line)| document_of_line(line, n)))?
+    } else {
+        let texts = body::parse::<Documents>(text(&body)?.as_bytes())?.documents;
+        judge(texts.len(), texts.iter().enumerate().map(|(n, json)| Document::parse(json.get(), n)))?
     };
-    let (documents, rejected) = judge(texts.len(), texts.iter().enumerate().map(|(n, json)| Document::parse(json, n)))?;
     request.write(&body, Writes::Upserts(documents), rejected).await
 }
 
@@ -91,11 +93,15 @@ pub(super) async fn batch(request: WriteRequest, body: WriteBody) -> Result<Resp
     request_body = Ids, responses(Written, Failures))]
 pub(super) async fn batch_delete(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
     let Ids { ids } = body::parse(text(&body)?.as_bytes())?;
-    let judged = ids.iter().enumerate().map(|(position, id)| match id_fault(id) {
-        None => Ok(id.as_str()),
-        Some(message) => Err(Rejection { position, id: Some(id.clone()), code: "invalid_id".to_owned(), message }),
+    let judged = ids.iter().enumerate().map(|(position, json)| {
+        let id: Option<String> = serde_json::from_str(json.get()).ok();
+        match id.as_deref().map_or_else(|| Some("id must be a string".to_owned()), id_fault) {
+            None => Ok(id.unwrap_or_default()),
+            Some(message) => Err(Rejection { position, id, code: "invalid_id".to_owned(), message }),
+        }
     });
     let (accepted, rejected) = judge(ids.len(), judged)?;
+    let accepted = accepted.iter().map(String::as_str).collect();
     request.write(&body, Writes::Deletes(accepted), rejected).await
 }
 
@@ -162,6 +168,17 @@ fn answer(accepted: Accepted, month: Option<Month>) -> Response {
     response
 }
 
+/// A line that is not UTF-8 is one document's fault.
+fn document_of_line(line: &[u8], position: usize) -> Result<Document<'_>, Rejection> {
+    let json = std::str::from_utf8(line).map_err(|error| Rejection {
+        position,
+        id: None,
+        code: "invalid_json".to_owned(),
+        message: format!("not UTF-8: {error}"),
+    })?;
+    Document::parse(json, position)
+}
+
 /// Parts what was judged into the accepted and the rejected; a request without a single good document is refused whole.
 fn judge<T>(
     count: usize,
@@ -219,7 +236,9 @@ fn text(body: &[u8]) -> Result<&str, Error> {
 fn is_ndjson(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"].contains(&essence)
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
@@ -271,9 +290,10 @@ struct Batch {
 /// Ids of documents to delete.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ids {
-    #[schema(max_items = 1000)]
-    ids: Vec<String>,
+pub(super) struct Ids<'a> {
+    #[serde(borrow)]
+    #[schema(max_items = 1000, value_type = Vec<String>)]
+    ids: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize, IntoParams)]

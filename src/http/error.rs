@@ -38,6 +38,8 @@ pub enum Error {
         code: &'static str,
         detail: String,
     },
+    /// The body is in a coding that is not taken.
+    UnsupportedMediaType(&'static str),
     /// Understood, and wrong: `validation_failed` with a fault for each field, `idempotency_mismatch`.
     Unprocessable {
         code: &'static str,
@@ -132,6 +134,7 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited { .. } | Self::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -150,6 +153,7 @@ impl Error {
             Self::Unauthorized(detail) => ("unauthorized", (*detail).to_owned()),
             Self::TokenExpired => ("token_expired", "this credential has expired: ask for a new one".to_owned()),
             Self::Forbidden { code, detail } => (*code, (*detail).to_owned()),
+            Self::UnsupportedMediaType(detail) => ("unsupported_media_type", (*detail).to_owned()),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", "see the Allow header for what this route takes".to_owned())
             }
@@ -211,9 +215,8 @@ impl IntoResponse for Error {
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
-            // The rest of the body is not read, so nothing more can be asked over this connection.
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -232,6 +235,10 @@ impl From<sqlx::Error> for Error {
         if db::is_unavailable(&error) {
             tracing::warn!(%error, "the database is unavailable");
             return Self::Unavailable { detail: "the database does not answer: try again".to_owned(), retry_after: 2 };
+        }
+        if db::is_unstorable(&error) {
+            tracing::info!(%error, "the database can't take a value of the request");
+            return Self::invalid("a text holds a NUL character, or a moment lies beyond what can be stored");
         }
         Self::Internal(error.to_string())
     }

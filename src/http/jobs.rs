@@ -22,6 +22,8 @@ use crate::db::{
     job::{Failure, Job, Listing, Status},
 };
 
+/// A key that only searches has no jobs.
+const JOB_SCOPES: [&str; 3] = ["ingest", "connector_write", "admin"];
 const MAX_WAIT_SECONDS: u64 = 30;
 /// Pauses between looks at a job that is waited for.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -38,6 +40,7 @@ pub(super) async fn list(
     Query(page): Query<PageQuery>,
     Shared(state): Shared<State>,
 ) -> Result<Answer<Page<JobView>>, Error> {
+    caller.require(&JOB_SCOPES)?;
     let index_id = match &filter.index {
         Some(name) => Some(state.index(&caller, name).await?.id),
         None => caller.index_id(),
@@ -63,6 +66,7 @@ pub(super) async fn show(
     Query(Wait { wait }): Query<Wait>,
     Shared(state): Shared<State>,
 ) -> Result<Answer<JobView>, Error> {
+    caller.require(&JOB_SCOPES)?;
     let wait = wait.unwrap_or(0);
     if wait > MAX_WAIT_SECONDS {
         return Err(Error::invalid(format!("wait: 0 to {MAX_WAIT_SECONDS} seconds")));

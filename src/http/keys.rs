@@ -14,7 +14,7 @@ use super::{
     page::{Page, PageQuery},
     params::{Path, Query},
     responses::{Invalid, NotFound, Refused, TooLarge, Unprocessable},
-    validate::Faults,
+    validate::{Faults, is_storable},
 };
 use crate::{
     db::{
@@ -64,9 +64,9 @@ pub(super) async fn create(
         faults.add(&field, message);
     }
     if let Some(expires_at) = body.expires_at
-        && !db::key::is_ahead(&state.pool, expires_at).await?
+        && !(is_storable(expires_at) && db::key::is_ahead(&state.pool, expires_at).await?)
     {
-        faults.add("expiresAt", "must lie in the future");
+        faults.add("expiresAt", "must lie in the future, before the year 10000");
     }
     let index_id = match &body.index {
         None => None,

@@ -1,8 +1,10 @@
 //! The HTTP front end. It never writes to Typesense, and never calls it in the path of a write.
 
+mod athena;
 mod body;
 mod caller;
 mod dead_letters;
+mod early;
 mod documents;
 mod error;
 mod health;
@@ -28,7 +30,7 @@ use axum::{
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{Any, CorsLayer},
+    cors::{AllowHeaders, Any, CorsLayer},
     decompression::RequestDecompressionLayer,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -41,16 +43,20 @@ pub use state::{Limits, State};
 pub fn router(state: State) -> Router {
     let (routes, openapi) = OpenApiRouter::with_openapi(openapi::base())
         .merge(v1())
+        // Nothing of a body is read, let alone inflated, before its sender is known.
+        .route_layer(RequestDecompressionLayer::new())
+        .route_layer(middleware::from_fn(body::known_coding))
         .route_layer(middleware::from_fn_with_state(state.clone(), caller::authenticate))
         .merge(health::routes())
         .split_for_parts();
     let openapi = openapi::json(&openapi);
     routes
+        .merge(athena::routes())
         .route("/openapi.json", get(move || async move { openapi.clone() }))
         .fallback(|| async { Error::not_found("route: /openapi.json lists them") })
         .method_not_allowed_fallback(openapi::method_not_allowed)
-        .layer(RequestDecompressionLayer::new())
         .layer(cors())
+        .layer(middleware::from_fn(early::finish))
         .layer(CatchPanicLayer::custom(request_id::panicked))
         .layer(middleware::from_fn(observe::observe))
         .layer(middleware::from_fn(request_id::carry))
@@ -88,7 +94,8 @@ fn v1() -> OpenApiRouter<State> {
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_headers(Any)
+        // Not `*`, which leaves Authorization out.
+        .allow_headers(AllowHeaders::mirror_request())
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .expose_headers(
             [

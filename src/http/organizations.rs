@@ -155,6 +155,9 @@ pub(super) async fn plans(_: Operator, Shared(state): Shared<State>) -> Result<A
 
 /// The organization of that id or slug.
 pub(super) async fn find(state: &State, name: &str) -> Result<Organization, Error> {
+    if name.contains('\0') {
+        return Err(Error::not_found("organization"));
+    }
     db::organization::resolve(&state.pool, name).await?.ok_or_else(|| Error::not_found("organization"))
 }
 

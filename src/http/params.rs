@@ -15,8 +15,13 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        // No name holds a NUL, and the database takes none.
+        if parts.uri.path().contains("%00") {
+            return Err(Error::not_found("resource"));
+        }
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            // Not UTF-8, too.
             Err(PathRejection::FailedToDeserializePathParams(_)) => Err(Error::not_found("resource")),
             Err(error) => Err(Error::Internal(error.to_string())),
         }

@@ -60,6 +60,9 @@ pub(super) enum Refused {
     /// `forbidden`, `origin_not_allowed`, `key_does_not_match_index`
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
+    /// `unsupported_media_type`: the body is in a coding other than gzip
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Problem),
     /// `rate_limit_exceeded`, and for writes `quota_exceeded`
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(Problem),

@@ -95,6 +95,9 @@ impl State {
         organization_id: Option<Uuid>,
         name: &str,
     ) -> Result<Arc<Index>, Error> {
+        if name.contains('\0') {
+            return Err(Error::index_not_found());
+        }
         let cached = (organization_id, name.to_owned());
         let index = match self.indexes.get(&cached).await {
             Some(index) => index,

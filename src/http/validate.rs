@@ -1,7 +1,14 @@
 //! Bodies that are of the right shape and still wrong: every fault is collected before the answer.
 
+use chrono::{DateTime, Datelike, Utc};
+
 use super::{Error, Fault};
 use crate::domain::slug;
+
+/// Whether a moment lies in the years 1 to 9999, which the database and every reader of RFC 3339 take.
+pub(super) fn is_storable(moment: DateTime<Utc>) -> bool {
+    (1..=9999).contains(&moment.year())
+}
 
 /// The faults of one request.
 #[derive(Default)]

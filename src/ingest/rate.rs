@@ -40,15 +40,27 @@ pub struct RateLimiter {
 #[derive(Default)]
 struct Key {
     held: Option<Held>,
-    /// While the key is known to be at its limit: refused without asking.
-    full_until: Option<Instant>,
+    full: Option<Full>,
 }
 
 struct Held {
     grant: Grant,
     spent: u32,
     expires: Instant,
+    frees: Instant,
 }
+
+/// The key was at its limit when last asked.
+#[derive(Clone, Copy)]
+struct Full {
+    /// Refused without asking until then: another replica may give permits back.
+    ask_again: Instant,
+    /// When the minute has room again, if nobody does.
+    frees: Instant,
+}
+
+/// How long a key at its limit is refused without asking.
+const ASKED_EVERY: Duration = Duration::from_millis(250);
 
 impl RateLimiter {
     pub fn new(pool: PgPool) -> Self {
@@ -66,24 +78,24 @@ impl RateLimiter {
             && now < held.expires
         {
             held.spent += 1;
-            return Ok(held.decision());
+            return Ok(held.decision(now));
         }
-        if let Some(until) = key.full_until
-            && now < until
+        if let Some(full) = key.full
+            && now < full.ask_again
         {
-            return Ok(refused(until - now));
+            return Ok(refused(full.frees, now));
         }
         let unspent = key.held.take().filter(|held| held.spent < held.grant.permits);
         let given_back = unspent.map(|held| (held.grant.id, held.spent));
         let grant = db::rate::grant(&self.pool, key_id, limit, GRANT_LIVES, given_back).await?;
+        let frees = now + Duration::from_secs_f64(grant.free_after.max(0.0));
         if grant.permits == 0 {
-            let wait = Duration::from_secs_f64(grant.free_after.max(0.0));
-            key.full_until = Some(now + wait.min(Duration::from_millis(250)));
-            return Ok(refused(wait));
+            key.full = Some(Full { ask_again: frees.min(now + ASKED_EVERY), frees });
+            return Ok(refused(frees, now));
         }
-        key.full_until = None;
-        let held = key.held.insert(Held { grant, spent: 1, expires: now + GRANT_LIVES });
-        Ok(held.decision())
+        key.full = None;
+        let held = key.held.insert(Held { grant, spent: 1, expires: now + GRANT_LIVES, frees });
+        Ok(held.decision(now))
     }
 
     fn key(&self, key_id: Uuid) -> Arc<Mutex<Key>> {
@@ -101,15 +113,35 @@ impl RateLimiter {
 }
 
 impl Held {
-    fn decision(&self) -> Decision {
+    fn decision(&self, now: Instant) -> Decision {
         Decision {
             admitted: true,
             remaining: self.grant.permits - self.spent + self.grant.left,
-            reset_seconds: self.grant.free_after.max(0.0).ceil() as u32,
+            reset_seconds: whole_seconds(self.frees, now),
         }
     }
 }
 
-fn refused(wait: Duration) -> Decision {
-    Decision { admitted: false, remaining: 0, reset_seconds: (wait.as_secs_f64().ceil() as u32).max(1) }
+fn refused(frees: Instant, now: Instant) -> Decision {
+    Decision { admitted: false, remaining: 0, reset_seconds: whole_seconds(frees, now).max(1) }
+}
+
+/// From now until then, rounded up.
+fn whole_seconds(then: Instant, now: Instant) -> u32 {
+    then.saturating_duration_since(now).as_secs_f64().ceil() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_the_whole_time_that_is_left_however_often_it_is_repeated() {
+        let asked = Instant::now();
+        let frees = asked + Duration::from_secs(62);
+        assert_eq!(refused(frees, asked).reset_seconds, 62);
+        assert_eq!(refused(frees, asked + Duration::from_millis(200)).reset_seconds, 62);
+        assert_eq!(refused(frees, asked + Duration::from_secs(40)).reset_seconds, 22);
+        assert_eq!(refused(frees, frees + Duration::from_secs(1)).reset_seconds, 1);
+    }
 }

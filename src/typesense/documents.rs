@@ -12,7 +12,7 @@ use tokio_util::{
     io::StreamReader,
 };
 
-use super::{Client, Error, error::told, segment, send, send_json};
+use super::{CALL_TIMEOUT, Client, Error, error::told, segment, send, send_json};
 
 /// What became of one line of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,9 @@ impl Client {
             .request(Method::GET, &format!("/collections/{}/documents/export", segment(collection)))
             .query(&[("filter_by", filter), ("include_fields", "id")])
             .timeout(Duration::from_secs(600));
-        let body = send(export).await?.bytes_stream().map_err(std::io::Error::other);
+        // Some filters are never answered.
+        let response = tokio::time::timeout(CALL_TIMEOUT, send(export)).await.map_err(|_| Error::TimedOut)??;
+        let body = response.bytes_stream().map_err(std::io::Error::other);
         let lines = FramedRead::new(StreamReader::new(body), LinesCodec::new_with_max_length(64 << 10));
         Ok(lines.map(|line| {
             let line = line.map_err(|error| Error::Answer(serde::de::Error::custom(error)))?;

@@ -15,7 +15,7 @@ use super::{
     Worker,
     batch::Batch,
     decide,
-    gate::{Paused, Permit},
+    gate::Paused,
     reader::Reader,
     reconcile::{Outcome, Reconciled, reconcile},
     send::{Request, Sent, flight},
@@ -136,15 +136,19 @@ impl<'a> Drain<'a> {
         if request.is_empty() {
             return self.conclude(&batch, request.into_outcomes(), None).await;
         }
-        let Some(permit) = self.permit().await? else { return Ok(Next::Pause) };
         let flight = flight(self.index, &request.collection, &batch);
         let opened = Instant::now();
         self.settle(Some((&flight, &batch, &request.decided))).await?;
-        if opened.elapsed() > worker.options.import_timeout {
-            // This process has slept, and may be given up for lost: what it sends now could outlive the doubt.
-            db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await?;
-            return Ok(Next::Batch(None));
-        }
+        // Ready to go before it has a place, so that no place stands empty.
+        let permit = tokio::time::timeout(worker.options.import_timeout, worker.gate.permit()).await;
+        let permit = match permit {
+            // Later than this it is not sent: the flight is given up for lost when its own time is over.
+            Ok(Ok(permit)) if opened.elapsed() <= worker.options.import_timeout => permit,
+            not_now => {
+                db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await?;
+                return Ok(if let Ok(Err(Paused)) = not_now { Next::Pause } else { Next::Batch(None) });
+            }
+        };
         let in_flight = batch.versions();
         let (sent, read) = tokio::join!(request.send(worker, &batch), async {
             if read_on { self.read(&in_flight).await } else { Ok(None) }
@@ -205,24 +209,6 @@ impl<'a> Drain<'a> {
         Settling { reconciled, landed }
     }
 
-    /// A place before the backend. What is known is written down before waiting for one, and the lease is kept alive meanwhile.
-    async fn permit(&mut self) -> Result<Option<Permit<'a>>, Error> {
-        let worker = self.worker;
-        match worker.gate.try_permit() {
-            Ok(Some(permit)) => return Ok(Some(permit)),
-            Ok(None) => self.settle(None).await?,
-            Err(Paused) => return Ok(None),
-        }
-        let waiting = worker.gate.permit();
-        tokio::pin!(waiting);
-        loop {
-            match tokio::time::timeout(self.lease.term / 3, &mut waiting).await {
-                Ok(permit) => return Ok(permit.ok()),
-                Err(_) => self.renew(0).await?.commit().await?,
-            }
-        }
-    }
-
     /// Begins a transaction that holds the lease.
     async fn renew(&self, settled: usize) -> Result<Transaction<'static, Postgres>, Error> {
         let mut tx = self.worker.pool.begin().await?;
@@ -245,7 +231,8 @@ impl<'a> Drain<'a> {
             if !decided.is_empty() {
                 db::lane::decide(&mut tx, self.lease.lane, batch.retrying, decided).await?;
             }
-            let life = Lifetime { timeout: options.import_timeout, doubt: options.doubt };
+            // It may wait for a place as long as for its answer.
+            let life = Lifetime { timeout: 2 * options.import_timeout, doubt: options.doubt };
             db::flight::open(&mut tx, flight, &options.name, life).await?;
         }
         if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed }) = &settling {

@@ -100,7 +100,7 @@ impl Gate {
     }
 
     /// A place, if one is free now.
-    pub(super) fn try_permit(&self) -> Result<Option<Permit<'_>>, Paused> {
+    fn try_permit(&self) -> Result<Option<Permit<'_>>, Paused> {
         let mut inner = self.lock();
         let limit = match inner.breaker {
             Breaker::Open { .. } => return Err(Paused),

@@ -23,7 +23,7 @@ pub(super) async fn handle(worker: Arc<Worker>, job: ProjectLane) -> Result<(), 
 impl Worker {
     /// Drains a lane until it is empty, its turn is over or the backend refuses.
     pub(super) async fn drain(&self, lane: Lane) -> Result<Drained, sqlx::Error> {
-        let Ok(_place) = self.drains.acquire().await else { return Ok(Drained::Held) };
+        let Ok(place) = self.drains.acquire().await else { return Ok(Drained::Held) };
         if self.gate.is_open() || self.shutdown.is_cancelled() {
             return Ok(Drained::Paused);
         }
@@ -45,6 +45,7 @@ impl Worker {
             Err(Error::Database(error)) => return Err(error),
             Err(Error::LeaseLost) => return Ok(Drained::Held),
         };
+        drop(place);
         resolve_filter_delete::resolve_due(self).await?;
         // A wake-up that came while the lane was held has ended without effect.
         if drained == Drained::Empty && db::lane::has_work(&self.pool, lane).await? {
