@@ -251,6 +251,34 @@ async fn an_import_that_lands_after_its_workers_death_is_seen_and_repaired() {
 }
 
 #[tokio::test]
+async fn a_delete_by_filter_is_not_misled_by_a_request_that_landed_late() {
+    let mut setting = Setting::fresh().await.with("TIDEWELL_DOUBT_SECONDS", 6);
+    let mut proxy = Proxy::before(&setting.typesense_url).await;
+    let mut stack = Stack::without_worker(setting.clone()).await;
+    let tenant = stack.tenant("misled").await;
+    setting.typesense_url = proxy.url.clone();
+    let first = setting.work();
+    let seed = tenant.client.put(DOCUMENTS, &json!({ "id": "a", "title": "seed", "year": 50 })).await.expect(202);
+    tenant.client.ended(&seed).await;
+    proxy.set(Fault::Hold);
+    tenant.client.put(DOCUMENTS, &json!({ "id": "a", "title": "old", "year": 5 })).await.expect(202);
+    let late = proxy.held.recv().await.expect("an import");
+    first.kill();
+    stack.worker = Some(stack.setting.work());
+    let new = json!({ "id": "a", "title": "new", "year": 100 });
+    let job = tenant.client.put(DOCUMENTS, &new).await.expect(202);
+    tenant.client.ended(&job).await;
+    late.let_go().await;
+    let delete = tenant.client.delete(&format!("{DOCUMENTS}?filterBy=year:%3C10")).await.expect(202);
+    assert_eq!(tenant.client.ended(&delete).await["status"], "succeeded");
+    let pool = stack.setting.pool().await;
+    eventually(Duration::from_secs(90), || unsettled(&pool)).await;
+    let mut oracle = Oracle::default();
+    oracle.upsert(&new);
+    oracle.equals(&stack.setting, &alias(&tenant)).await;
+}
+
+#[tokio::test]
 async fn a_backend_that_answers_503_pauses_the_lanes_and_spends_no_attempts() {
     let mut setting = Setting::fresh().await;
     let proxy = Proxy::before(&setting.typesense_url).await;

@@ -7,6 +7,7 @@ mod accepting;
 mod dead_letters;
 mod dev;
 mod faults;
+mod front_door;
 mod isolation;
 mod projecting;
 mod searching;

@@ -176,6 +176,21 @@ async fn a_schema_that_no_collection_can_be_made_of_costs_the_rows_and_says_why(
 }
 
 #[tokio::test]
+async fn an_error_message_that_holds_what_the_document_held_stops_no_lane() {
+    let stack = Stack::start().await;
+    let fields = json!({ "fields": [{ "name": ".*", "type": "auto" }] });
+    let tenant = Tenant::make(stack.operator(), "messages", fields).await;
+    // Typesense learns the type of the field from the first, refuses the second, and names the field in its message.
+    for body in [r#"{"id":"a","x\u0000y":5}"#, r#"{"id":"a2","x\u0000y":"hello"}"#] {
+        let request = tenant.client.request(reqwest::Method::PUT, DOCUMENTS).body(body);
+        let job = tenant.client.send(request).await.expect(202);
+        tenant.client.ended(&job).await;
+    }
+    let letters = tenant.client.get("/v1/dead-letters").await.expect(200);
+    assert_eq!(letters["items"][0]["documentId"], "a2", "{letters:#}");
+}
+
+#[tokio::test]
 async fn large_documents_pass_one_by_one() {
     let stack = Stack::start().await;
     let tenant = stack.tenant("large").await;

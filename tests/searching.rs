@@ -65,6 +65,23 @@ async fn a_search_that_can_not_be_run_says_what_to_change() {
         (json!({ "sortBy": "year" }), 400, "invalid_sort"),
         (json!({ "queryBy": "nope", "q": "x" }), 400, "invalid_request"),
         (json!({ "facetBy": "title" }), 400, "invalid_request"),
+        (json!({ "sortBy": "year:up" }), 400, "invalid_sort"),
+        (json!({ "sortBy": "_eval(year:>1):desc" }), 400, "invalid_sort"),
+        (json!({ "sortBy": "_text_match(buckets: 10):desc" }), 400, "invalid_sort"),
+        (json!({ "sortBy": "year(1,2):asc" }), 400, "invalid_sort"),
+        (json!({ "sortBy": "year:asc,year:asc,year:asc,year:asc" }), 400, "invalid_sort"),
+        (json!({ "sortBy": "tenantId:asc" }), 400, "invalid_request"),
+        (json!({ "queryBy": "tenantId", "q": "x" }), 400, "invalid_request"),
+        (json!({ "queryBy": (0..31).map(|n| format!("f{n}")).collect::<Vec<_>>() }), 400, "invalid_request"),
+        (json!({ "facetBy": "_tidewell_version" }), 400, "invalid_request"),
+        (json!({ "facetBy": "year(low:[0,1])" }), 400, "invalid_request"),
+        (json!({ "includeFields": "$films(title)" }), 400, "invalid_request"),
+        (json!({ "filterBy": "year:>99999999999999999999" }), 400, "invalid_filter"),
+        (json!({ "filterBy": "year:>3000000000" }), 400, "invalid_filter"),
+        (json!({ "filterBy": "sort:1" }), 400, "invalid_filter"),
+        (json!({ "page": 4_294_967_295u32 }), 422, "validation_failed"),
+        (json!({ "page": 1001 }), 422, "validation_failed"),
+        (json!(["sea"]), 422, "validation_failed"),
         (json!({ "perPage": 101 }), 422, "validation_failed"),
         (json!({ "page": 0 }), 422, "validation_failed"),
         (json!({ "q": "x".repeat(501) }), 422, "validation_failed"),
@@ -74,6 +91,12 @@ async fn a_search_that_can_not_be_run_says_what_to_change() {
         let answer = tenant.client.post(SEARCH, &search).await;
         answer.problem(status, code);
     }
+    let repeated = json!({ "q": "sea", "queryBy": vec!["title"; 1000], "includeFields": "*", "sortBy": "year:desc", "page": 30, "perPage": 1 });
+    let found = tenant.client.post(SEARCH, &repeated).await.expect(200);
+    assert_eq!(found["hits"][0]["document"]["year"], 1990, "{found:#}");
+    assert_eq!(found["hits"][0]["highlights"].as_array().map(Vec::len), Some(1), "{found:#}");
+    let foreign = tenant.client.request(Method::POST, "/v1/indexes/%FF/search").json(&json!({}));
+    tenant.client.send(foreign).await.problem(404, "not_found");
     let broken = tenant.client.request(Method::POST, SEARCH).body("{");
     tenant.client.send(broken).await.problem(400, "invalid_request");
 }

@@ -41,11 +41,12 @@ pub struct NewIndex<'a> {
 /// Makes an index with its lanes. Breaks the constraint `indexes_organization_id_slug_key` or `indexes_alias_key` where the slug is taken.
 pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) -> Result<Index, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let index: Index = sqlx::query_as(
-        concat!("insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts)
+    let index: Index = sqlx::query_as(concat!(
+        "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts)
          select $1, id, $3, $4, $5, short_id || '_' || $3, coalesce($6, 8) from tidewell.organizations where id = $2
-         returning ", columns!()),
-    )
+         returning ",
+        columns!()
+    ))
     .bind(Uuid::now_v7())
     .bind(organization_id)
     .bind(new.slug)
@@ -70,16 +71,21 @@ pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) ->
 
 /// One index, by its id.
 pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Index>, sqlx::Error> {
-    sqlx::query_as(concat!("select ", columns!(), " from tidewell.indexes where id = $1")).bind(id).fetch_optional(pool).await
+    sqlx::query_as(concat!("select ", columns!(), " from tidewell.indexes where id = $1"))
+        .bind(id)
+        .fetch_optional(pool)
+        .await
 }
 
 /// Indexes of that id or slug, within an organization where one is given; two at most, enough to see an ambiguity.
 pub async fn resolve(pool: &PgPool, organization_id: Option<Uuid>, name: &str) -> Result<Vec<Index>, sqlx::Error> {
-    sqlx::query_as(
-        concat!("select ", columns!(), " from tidewell.indexes
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from tidewell.indexes
          where (id = $1 or slug = $2) and ($3::uuid is null or organization_id = $3)
-         limit 2"),
-    )
+         limit 2"
+    ))
     .bind(Uuid::try_parse(name).ok())
     .bind(name)
     .bind(organization_id)
@@ -94,11 +100,13 @@ pub async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Index>, sqlx::Error> {
-    sqlx::query_as(
-        concat!("select ", columns!(), " from tidewell.indexes
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from tidewell.indexes
          where organization_id = $1 and ($2::uuid is null or id < $2)
-         order by id desc limit $3"),
-    )
+         order by id desc limit $3"
+    ))
     .bind(organization_id)
     .bind(before)
     .bind(limit)

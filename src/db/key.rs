@@ -48,12 +48,13 @@ pub struct NewKey<'a> {
 
 /// Stores a new key.
 pub async fn insert(pool: &PgPool, new: &NewKey<'_>, secret: &NewSecret) -> Result<Key, sqlx::Error> {
-    sqlx::query_as(
-        concat!("insert into tidewell.keys (id, organization_id, index_id, name, kind, prefix, hash, scopes, allowed_origins,
+    sqlx::query_as(concat!(
+        "insert into tidewell.keys (id, organization_id, index_id, name, kind, prefix, hash, scopes, allowed_origins,
                                     rate_limit_per_minute, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         returning ", columns!()),
-    )
+         returning ",
+        columns!()
+    ))
     .bind(Uuid::now_v7())
     .bind(new.organization_id)
     .bind(new.index_id)
@@ -77,10 +78,12 @@ pub async fn authenticate(pool: &PgPool, hash: &[u8; 32]) -> Result<Option<(Key,
         key: Key,
         expired: bool,
     }
-    let found: Option<Found> = sqlx::query_as(
-        concat!("select ", columns!(), ", coalesce(expires_at <= clock_timestamp(), false) as expired
-         from tidewell.keys where hash = $1 and revoked_at is null"),
-    )
+    let found: Option<Found> = sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        ", coalesce(expires_at <= clock_timestamp(), false) as expired
+         from tidewell.keys where hash = $1 and revoked_at is null"
+    ))
     .bind(hash)
     .fetch_optional(pool)
     .await?;
@@ -94,11 +97,13 @@ pub async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Key>, sqlx::Error> {
-    sqlx::query_as(
-        concat!("select ", columns!(), " from tidewell.keys
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from tidewell.keys
          where organization_id = $1 and ($2::uuid is null or id < $2)
-         order by id desc limit $3"),
-    )
+         order by id desc limit $3"
+    ))
     .bind(organization_id)
     .bind(before)
     .bind(limit)
@@ -108,11 +113,12 @@ pub async fn list(
 
 /// Revokes a key, once and for ever; `None` where the organization has no such key.
 pub async fn revoke(pool: &PgPool, organization_id: Uuid, id: Uuid) -> Result<Option<Key>, sqlx::Error> {
-    sqlx::query_as(
-        concat!("update tidewell.keys set revoked_at = coalesce(revoked_at, clock_timestamp())
+    sqlx::query_as(concat!(
+        "update tidewell.keys set revoked_at = coalesce(revoked_at, clock_timestamp())
          where organization_id = $1 and id = $2
-         returning ", columns!()),
-    )
+         returning ",
+        columns!()
+    ))
     .bind(organization_id)
     .bind(id)
     .fetch_optional(pool)

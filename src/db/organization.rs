@@ -27,9 +27,10 @@ pub struct Organization {
 /// Makes an organization. Breaks `organizations_slug_key` where the slug is taken, `organizations_plan_fkey` where there is no
 /// such plan.
 pub async fn insert(pool: &PgPool, slug: &str, name: &str, plan: &str) -> Result<Organization, sqlx::Error> {
-    sqlx::query_as(
-        concat!("insert into tidewell.organizations (id, short_id, slug, name, plan) values ($1, $2, $3, $4, $5) returning ", columns!()),
-    )
+    sqlx::query_as(concat!(
+        "insert into tidewell.organizations (id, short_id, slug, name, plan) values ($1, $2, $3, $4, $5) returning ",
+        columns!()
+    ))
     .bind(Uuid::now_v7())
     .bind(crate::domain::secret::new_short_id())
     .bind(slug)
@@ -50,11 +51,15 @@ pub async fn resolve(pool: &PgPool, name: &str) -> Result<Option<Organization>, 
 
 /// Organizations, newest first; only those older than `before`.
 pub async fn list(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec<Organization>, sqlx::Error> {
-    sqlx::query_as(concat!("select ", columns!(), " from tidewell.organizations where ($1::uuid is null or id < $1) order by id desc limit $2"))
-        .bind(before)
-        .bind(limit)
-        .fetch_all(pool)
-        .await
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from tidewell.organizations where ($1::uuid is null or id < $1) order by id desc limit $2"
+    ))
+    .bind(before)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
 }
 
 /// What may be changed of an organization; `None` leaves it as it is.
@@ -67,12 +72,13 @@ pub struct Changes<'a> {
 
 /// Changes an organization. Breaks `organizations_plan_fkey` where there is no such plan.
 pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes<'_>) -> Result<Organization, sqlx::Error> {
-    sqlx::query_as(
-        concat!("update tidewell.organizations
+    sqlx::query_as(concat!(
+        "update tidewell.organizations
          set name = coalesce($2, name), plan = coalesce($3, plan), overage_enabled = coalesce($4, overage_enabled)
          where id = $1
-         returning ", columns!()),
-    )
+         returning ",
+        columns!()
+    ))
     .bind(id)
     .bind(changes.name)
     .bind(changes.plan)

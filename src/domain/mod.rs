@@ -9,3 +9,4 @@ pub mod lane;
 pub mod secret;
 pub mod signature;
 pub mod slug;
+pub mod sort;

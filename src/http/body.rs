@@ -115,11 +115,12 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
 
 /// Reads a JSON object of a known shape.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    // Serde would take an array of the values for the object.
-    if body.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
-        return Err(Error::validation(vec![Fault::new("body", NO_OBJECT)]));
-    }
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
+    let parsed = match body.trim_ascii_start().first() {
+        // Serde would take an array of the values for the object.
+        Some(b'[') => serde_json::from_slice(body).and_then(|IgnoredAny| Err(serde_json::Error::custom(NO_OBJECT))),
+        _ => serde_json::from_slice(body),
+    };
+    parsed.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Error::validation(vec![Fault::new("body", error.to_string())]),
         _ => Error::invalid(format!("the body is not JSON: {error}")),
     })
@@ -147,7 +148,10 @@ pub(super) async fn known_coding(mut request: Request, next: Next) -> Response {
     let name = match &*name {
         "gzip" | "x-gzip" => "gzip",
         "identity" => "identity",
-        _ => return Error::UnsupportedMediaType("a body may be compressed with gzip, once, or not at all").into_response(),
+        _ => {
+            return Error::UnsupportedMediaType("a body may be compressed with gzip, once, or not at all")
+                .into_response();
+        }
     };
     request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     next.run(request).await

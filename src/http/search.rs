@@ -1,27 +1,20 @@
 //! Search, confined to the caller's organization whatever the caller asks for.
 
+mod parameters;
+mod verdict;
+
 use std::sync::Arc;
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State as Shared},
-};
+use axum::{Json as Answer, extract::State as Shared};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{Error, Fault, State, body::Json, caller::Caller};
-use crate::{
-    db::index::Index,
-    domain::{document::VERSION_FIELD, fields, filter},
-    typesense,
-};
+use super::{Error, Fault, State, body::Json, caller::Caller, params::Path};
+use crate::{db::index::Index, typesense};
 
 const SEARCH_SCOPES: [&str; 1] = ["search"];
-const MAX_PER_PAGE: u32 = 100;
 const MAX_SEARCHES: usize = 20;
-/// Characters of a query: Typesense's time grows with the square of it.
-const MAX_QUERY: usize = 500;
 
 /// What to search for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,14 +23,14 @@ pub(super) struct Search {
     /// `*` finds everything.
     #[serde(default = "everything")]
     q: String,
-    /// Fields to search in; left out: the index's string fields.
+    /// Fields to search in, 30 at most; left out: the index's string fields.
     query_by: Option<Names>,
     /// In Typesense's syntax.
     filter_by: Option<String>,
     facet_by: Option<Names>,
-    /// Such as `price:desc`.
+    /// Such as `price:desc`, `_text_match:desc` or `place(48.9,2.3):asc`; 3 at most.
     sort_by: Option<Names>,
-    /// From 1.
+    /// From 1. Not beyond the 10,000th document.
     #[schema(minimum = 1)]
     page: Option<u32>,
     /// 10 where left out.
@@ -120,7 +113,7 @@ pub(super) async fn search(
 ) -> Result<Answer<Found>, Error> {
     caller.require(&SEARCH_SCOPES)?;
     let index = state.index(&caller, &index).await?;
-    let parameters = search.parameters(&index)?;
+    let parameters = parameters::of(&search, &index)?;
     let answer = state.typesense.multi_search(&[parameters]).await?.pop();
     let answer = answer.ok_or_else(|| Error::Internal("a search had no answer".to_owned()))?;
     shape(&search, answer).map(Answer)
@@ -146,7 +139,7 @@ pub(super) async fn multi_search(
     let mut parameters = Vec::with_capacity(named.len());
     for NamedSearch { index, search } in &named {
         let index: Arc<Index> = state.index(&caller, index).await?;
-        parameters.push(search.parameters(&index)?);
+        parameters.push(parameters::of(search, &index)?);
     }
     let answers = state.typesense.multi_search(&parameters).await?;
     let results: Result<Vec<Found>, Error> =
@@ -165,78 +158,13 @@ fn read_named(n: usize, search: Value) -> Result<NamedSearch, Error> {
     Ok(NamedSearch { index, search })
 }
 
-impl Names {
-    /// As Typesense takes it.
-    fn joined(&self) -> String {
-        match self {
-            Self::List(names) => names.join(","),
-            Self::Text(names) => names.clone(),
-        }
-    }
-}
-
-impl Search {
-    /// The search as Typesense takes it: nothing of the caller's but what is named here.
-    fn parameters(&self, index: &Index) -> Result<Value, Error> {
-        let page = self.page.unwrap_or(1);
-        let per_page = self.per_page.unwrap_or(10);
-        let mut faults = Vec::new();
-        if page == 0 {
-            faults.push(Fault::new("page", "from 1"));
-        }
-        if !(1..=MAX_PER_PAGE).contains(&per_page) {
-            faults.push(Fault::new("perPage", format!("1 to {MAX_PER_PAGE}")));
-        }
-        if self.q.chars().count() > MAX_QUERY {
-            faults.push(Fault::new("q", format!("at most {MAX_QUERY} characters")));
-        }
-        if !faults.is_empty() {
-            return Err(Error::validation(faults));
-        }
-        if let Some(filter) = &self.filter_by {
-            filter::check(filter).map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
-        }
-        let mut parameters = Map::new();
-        let mut set = |name: &str, value: Value| parameters.insert(name.to_owned(), value);
-        set("collection", json!(index.alias));
-        set("q", json!(self.q));
-        set("page", json!(page));
-        set("per_page", json!(per_page));
-        set("filter_by", json!(filter::confine(self.filter_by.as_deref(), index.organization_id)));
-        let excluded = self.exclude_fields.as_ref().map(|names| format!(",{}", names.joined())).unwrap_or_default();
-        set("exclude_fields", json!(format!("{VERSION_FIELD}{excluded}")));
-        match &self.query_by {
-            Some(names) => _ = set("query_by", json!(names.joined())),
-            None => {
-                let searchable = fields::searchable(&index.fields);
-                if !searchable.is_empty() {
-                    set("query_by", json!(searchable.join(",")));
-                } else if self.q != "*" {
-                    return Err(Error::invalid("queryBy: the index has no string fields to search in by default"));
-                }
-            }
-        }
-        for (name, value) in [
-            ("facet_by", &self.facet_by),
-            ("sort_by", &self.sort_by),
-            ("include_fields", &self.include_fields),
-            ("highlight_fields", &self.highlight_fields),
-        ] {
-            if let Some(names) = value {
-                set(name, json!(names.joined()));
-            }
-        }
-        Ok(Value::Object(parameters))
-    }
-}
-
 /// Typesense's answer, or its error, as ours.
 fn shape(search: &Search, answer: typesense::SearchResult) -> Result<Found, Error> {
     let mut answer = match answer {
         Ok(answer) => answer,
         // Not made yet: nothing has been written to the index.
         Err(typesense::Error::Status { status: 404, message }) if message.starts_with("Not found") => json!({}),
-        Err(error) => return Err(translate(error)),
+        Err(error) => return Err(verdict::translate(error)),
     };
     let mut take = |name: &str| answer.get_mut(name).map(Value::take).unwrap_or_default();
     let list = |value: Value| if let Value::Array(list) = value { list } else { Vec::new() };
@@ -248,22 +176,4 @@ fn shape(search: &Search, answer: typesense::SearchResult) -> Result<Found, Erro
         facet_counts: list(take("facet_counts")),
         search_time_ms: take("search_time_ms").as_u64().unwrap_or(0),
     })
-}
-
-/// What Typesense says of a search that it can't run, in the caller's terms.
-fn translate(error: typesense::Error) -> Error {
-    match error {
-        typesense::Error::Status { status: 400 | 404 | 422, message } => {
-            let lower = message.to_lowercase();
-            let code = if lower.contains("filter") {
-                "invalid_filter"
-            } else if lower.contains("sort") {
-                "invalid_sort"
-            } else {
-                "invalid_request"
-            };
-            Error::Invalid { code, detail: message }
-        }
-        error => error.into(),
-    }
 }

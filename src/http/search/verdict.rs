@@ -1,0 +1,97 @@
+//! What Typesense says of a search that it can't run, in the caller's terms. Its sentences begin in fixed ways, and only those
+//! beginnings are judged: what follows may be the caller's own words.
+
+use crate::{http::Error, typesense};
+
+/// How a sentence of Typesense 0.24.1 begins, whose fault that is, and what the caller is told; `{}` is the field it names.
+const SENTENCES: [(&str, &str, &str); 19] = [
+    ("Could not find a filter field named", "invalid_filter", "filterBy: the index has no field {} to filter by"),
+    ("Error with filter field", "invalid_filter", "filterBy: the value does not fit the field {}"),
+    ("Value of filter field", "invalid_filter", "filterBy: the value does not fit the field {}"),
+    ("Unit must be either", "invalid_filter", "filterBy: the unit of a radius is km or mi"),
+    ("Not equals filtering is not supported", "invalid_filter", "filterBy: id can't be compared with !="),
+    ("Cannot filter on", "invalid_filter", "filterBy: the field {} can't be filtered by"),
+    ("Numerical field has an invalid comparator", "invalid_filter", "filterBy: a number is compared in an unknown way"),
+    ("Could not parse the filter query", "invalid_filter", "filterBy: not a filter that can be read"),
+    ("Filter ", "invalid_filter", "filterBy: not a filter that can be read"),
+    ("The `filter_by`", "invalid_filter", "filterBy: not a filter that can be read"),
+    ("Order for field", "invalid_sort", "sortBy: the order is asc or desc"),
+    ("Bad syntax for sorting field", "invalid_sort", "sortBy: the field {} can't be sorted by in this way"),
+    ("Only upto 3 sort", "invalid_sort", "sortBy: 3 fields at most"),
+    ("Parameter `sort_by`", "invalid_sort", "sortBy: not an order that can be read"),
+    ("Invalid sorting parameter", "invalid_sort", "sortBy: not an order that can be read"),
+    ("Default sorting field", "invalid_sort", "sortBy: the index's default sorting field can't be sorted by"),
+    ("Could not find a facet field named", "invalid_request", "facetBy: the index has no facet {}"),
+    ("No search fields specified", "invalid_request", "queryBy: name the fields to search in"),
+    ("Field `", "invalid_request", "queryBy: the field {} is no text"),
+];
+
+pub(super) fn translate(error: typesense::Error) -> Error {
+    match error {
+        typesense::Error::Status { status: 400 | 404 | 422, message } => {
+            tracing::debug!(message, "Typesense refused a search");
+            let (code, detail) = told(&message);
+            Error::Invalid { code, detail }
+        }
+        error => error.into(),
+    }
+}
+
+fn told(message: &str) -> (&'static str, String) {
+    let field = message.split('`').nth(1).unwrap_or_default().trim();
+    if message.starts_with("Could not find a field named") {
+        return match message.ends_with("for sorting.") {
+            true => ("invalid_sort", format!("sortBy: the index has no field {field} to sort by")),
+            false => ("invalid_request", format!("queryBy: the index has no field {field} to search in")),
+        };
+    }
+    match SENTENCES.iter().find(|(beginning, ..)| message.starts_with(beginning)) {
+        Some((_, code, sentence)) => (*code, sentence.replace("{}", field)),
+        None => ("invalid_request", "the search can't be run on this index".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_follows_typesenses_words_and_not_the_callers() {
+        for (message, code, detail) in [
+            (
+                "Could not find a field named `filter` in the schema.",
+                "invalid_request",
+                "queryBy: the index has no field filter to search in",
+            ),
+            (
+                "Could not find a field named `filter` in the schema for sorting.",
+                "invalid_sort",
+                "sortBy: the index has no field filter to sort by",
+            ),
+            (
+                "Could not find a filter field named `sort` in the schema.",
+                "invalid_filter",
+                "filterBy: the index has no field sort to filter by",
+            ),
+            (
+                "Order for field` price` should be either ASC or DESC.",
+                "invalid_sort",
+                "sortBy: the order is asc or desc",
+            ),
+            ("Unit must be either `km` or `mi`.", "invalid_filter", "filterBy: the unit of a radius is km or mi"),
+            (
+                "Error with filter field `n`: Not an int32.",
+                "invalid_filter",
+                "filterBy: the value does not fit the field n",
+            ),
+            (
+                "Field `sort` should be a string or a string array.",
+                "invalid_request",
+                "queryBy: the field sort is no text",
+            ),
+            ("Something about a filter and a sort.", "invalid_request", "the search can't be run on this index"),
+        ] {
+            assert_eq!(told(message), (code, detail.to_owned()));
+        }
+    }
+}
