@@ -3,22 +3,13 @@
 use super::{
     Worker,
     batch::{Action, Batch},
+    error::Error,
     reconcile::Outcome,
 };
 use crate::{
     db::{self, index::Index, lane::Lane},
     domain::filter,
-    typesense,
 };
-
-/// Why a decision could not be made.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error(transparent)]
-    Typesense(#[from] typesense::Error),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
 
 /// Makes each conditional delete of a batch a plain one, or gives its outcome where there is nothing to send; the row versions of
 /// those that became plain. What is in doubt waits: a look at the collection would tell of a state that may yet change.

@@ -14,12 +14,11 @@ use uuid::Uuid;
 use super::{
     Worker,
     batch::Batch,
-    decide,
+    error,
     gate::Paused,
     reader::Reader,
     reconcile::{Outcome, Reconciled, reconcile},
     send::{Request, Sent, flight},
-    target,
 };
 use crate::{
     db::{
@@ -117,12 +116,12 @@ impl<'a> Drain<'a> {
         let worker = self.worker;
         let collection = match worker.targets.ensure(&worker.pool, &worker.typesense, self.index).await {
             Ok(collection) => collection,
-            Err(target::Error::Database(error)) => return Err(error.into()),
-            Err(target::Error::Typesense(fault)) if fault.is_transient() => {
+            Err(error::Error::Database(error)) => return Err(error.into()),
+            Err(error::Error::Typesense(fault)) if fault.is_transient() => {
                 return self.faulted(batch, vec![], fault).await;
             }
             // No collection can be made of this schema: none of the rows can ever go.
-            Err(target::Error::Typesense(fault)) => {
+            Err(error::Error::Typesense(fault)) => {
                 let refused = Outcome::Refused { code: "schema_refused".to_owned(), message: fault.to_string() };
                 let outcomes = vec![refused; batch.items.len()];
                 return self.conclude(&batch, outcomes, None).await;
@@ -130,8 +129,8 @@ impl<'a> Drain<'a> {
         };
         let request = match Request::build(worker, self.index, collection, self.lease.lane, &mut batch).await {
             Ok(request) => request,
-            Err(decide::Error::Database(error)) => return Err(error.into()),
-            Err(decide::Error::Typesense(fault)) => return self.faulted(batch, vec![], fault).await,
+            Err(error::Error::Database(error)) => return Err(error.into()),
+            Err(error::Error::Typesense(fault)) => return self.faulted(batch, vec![], fault).await,
         };
         if request.is_empty() {
             return self.conclude(&batch, request.into_outcomes(), None).await;

@@ -4,6 +4,7 @@ mod batch;
 mod careful;
 mod decide;
 mod drain;
+mod error;
 mod gate;
 mod payload;
 mod project_lane;

@@ -9,11 +9,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tidewell_jobs::{Failure, ProjectLane};
 
-use super::Worker;
+use super::{Worker, error::Error};
 use crate::{
     db::{self, flight::Doubted},
     domain::{document::VERSION_FIELD, lane::lane_of},
-    typesense,
 };
 
 /// Between two looks at one flight.
@@ -35,14 +34,6 @@ pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Typesense(#[from] typesense::Error),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
 }
 
 /// The documents of a flight that the collection does not hold as the record says.

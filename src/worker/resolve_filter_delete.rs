@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use tidewell_jobs::{Failure, ProjectLane};
 use uuid::Uuid;
 
-use super::Worker;
+use super::{Worker, error::Error};
 use crate::{
     db::{self, filter_delete::FilterDelete, index::Index, job::Change, lane::Death},
     domain::{
@@ -65,14 +65,6 @@ async fn failed(
     }
     let wait = worker.options.backoff.after(u32::from(delete.attempts.unsigned_abs()) + 1);
     db::filter_delete::postpone(&worker.pool, delete, wait, true).await
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Typesense(#[from] typesense::Error),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
 }
 
 async fn resolve(worker: &Worker, index: &Index, delete: &FilterDelete) -> Result<(), Error> {

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::{
     Worker,
     batch::{Action, Batch},
-    decide::{self, decide},
+    decide::decide,
+    error::Error,
     payload::push_line,
     reconcile::Outcome,
 };
@@ -43,7 +44,7 @@ impl Request {
         collection: String,
         lane: Lane,
         batch: &mut Batch,
-    ) -> Result<Self, decide::Error> {
+    ) -> Result<Self, Error> {
         let mut outcomes = vec![Outcome::Unknown; batch.items.len()];
         let deciding = decide(worker, index, &collection, lane, batch, &mut outcomes);
         let decided = tokio::time::timeout(worker.options.import_timeout, deciding).await;

@@ -11,6 +11,7 @@ use std::{
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::error::Error;
 use crate::{
     db::{self, index::Index},
     domain::fields,
@@ -20,15 +21,6 @@ use crate::{
 /// The collections of indexes whose alias is known to be there.
 #[derive(Default)]
 pub(super) struct Targets(Mutex<HashMap<Uuid, String>>);
-
-/// Why there is nowhere to write to.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error(transparent)]
-    Typesense(#[from] typesense::Error),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
 
 impl Targets {
     fn known(&self) -> MutexGuard<'_, HashMap<Uuid, String>> {
