@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderValue, header},
     middleware::Next,
@@ -56,7 +56,9 @@ fn too_slow() -> Error {
 }
 
 async fn read(mut body: Body, limit: usize, budget: Option<&Arc<Semaphore>>) -> Result<WriteBody, Error> {
-    let mut bytes = Vec::new();
+    // Memory is taken as it is written to, and a buffer that need not grow is not held twice.
+    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit));
     let mut share: Option<OwnedSemaphorePermit> = None;
     // Once there is no room for it, the rest is read and forgotten: a sender that is cut off sees a broken pipe, not the 503.
     let mut discarded: Option<usize> = None;
