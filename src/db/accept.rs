@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::lane::Operation;
+use super::outbox::Operation;
 
 /// The namespace of the advisory locks that order an index's writes against its deletes by filter.
 const INDEX_LOCK: i32 = 0x7469_6465;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::lane::{Death, Lane, Operation};
+use super::{lane::Lane, outbox::Operation, settlement::Death};
 
 /// A delete by filter under a lease.
 #[derive(Clone, Debug, FromRow)]

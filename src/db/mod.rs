@@ -11,10 +11,12 @@ pub mod job;
 pub mod key;
 pub mod lane;
 pub mod organization;
+pub mod outbox;
 pub mod plan;
 pub mod prune;
 pub mod quota;
 pub mod rate;
+pub mod settlement;
 pub mod status;
 pub mod worker;
 

@@ -13,7 +13,7 @@ use crate::{
         accept::Rows,
         idempotency::Scope,
         index::Index,
-        lane::Operation,
+        outbox::Operation,
         quota::{Consumed, Month},
     },
     domain::{

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::db::lane::{Operation, Row};
+use crate::db::outbox::{Operation, Row};
 
 /// A row of the outbox, without its body.
 #[derive(Clone, Debug, PartialEq)]

@@ -228,14 +228,14 @@ impl<'a> Drain<'a> {
         if let Some((flight, batch, decided)) = next {
             let Worker { options, .. } = self.worker;
             if !decided.is_empty() {
-                db::lane::decide(&mut tx, self.lease.lane, batch.retrying, decided).await?;
+                db::outbox::decide(&mut tx, self.lease.lane, batch.retrying, decided).await?;
             }
             // It may wait for a place as long as for its answer.
             let life = Lifetime { timeout: 2 * options.import_timeout, doubt: options.doubt };
             db::flight::open(&mut tx, flight, &options.name, life).await?;
         }
         if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed }) = &settling {
-            db::lane::settle(&mut tx, self.lease.lane, settlement).await?;
+            db::settlement::settle(&mut tx, self.lease.lane, settlement).await?;
             if let Some(flight) = landed {
                 db::flight::close(&mut tx, *flight).await?;
             }

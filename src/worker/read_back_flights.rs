@@ -71,7 +71,7 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
         lanes.dedup();
         let wake: Vec<_> = lanes.into_iter().map(|lane| ProjectLane { index_id: flight.index_id, lane }).collect();
         let mut tx = worker.pool.begin().await?;
-        db::lane::reproject(&mut tx, flight.index_id, &documents).await?;
+        db::outbox::reproject(&mut tx, flight.index_id, &documents).await?;
         tidewell_jobs::enqueue(&mut tx, &wake).await?;
         db::backlog::add(&mut tx, flight.index_id, documents.len() as i64).await?;
         tx.commit().await?;

@@ -8,7 +8,10 @@ use std::{
 use sqlx::PgPool;
 
 use super::batch::{Batch, compose};
-use crate::db::lane::{self, Lane, Reading};
+use crate::db::{
+    lane::Lane,
+    outbox::{self, Reading},
+};
 
 /// A pass that takes longer begins anew: writes of a smaller version may have been committed behind the reader, and retries have
 /// come due.
@@ -48,7 +51,7 @@ impl Reader {
                 max_rows: max_rows.try_into().unwrap_or(i64::MAX),
                 max_bytes: max_bytes.try_into().unwrap_or(i64::MAX),
             };
-            let rows = lane::read(pool, self.lane, reading).await?;
+            let rows = outbox::read(pool, self.lane, reading).await?;
             match rows.last() {
                 Some(last) => {
                     self.after = last.version;

@@ -8,7 +8,7 @@ use super::batch::{Batch, RowRef};
 use crate::{
     db::{
         job::Change,
-        lane::{Death, Retry, Settlement},
+        settlement::{Death, Retry, Settlement},
     },
     domain::{backoff::Backoff, signature::signature},
 };

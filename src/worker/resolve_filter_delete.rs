@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Worker, error::Error};
 use crate::{
-    db::{self, filter_delete::FilterDelete, index::Index, job::Change, lane::Death},
+    db::{self, filter_delete::FilterDelete, index::Index, job::Change, settlement::Death},
     domain::{
         filter,
         lane::{LANES, lane_of},

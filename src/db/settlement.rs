@@ -1,0 +1,160 @@
+//! How a batch of a lane ended: rows move into the record, to where they wait for a retry, or to the dead letters.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::lane::Lane;
+
+/// A row that failed and is to be tried again.
+#[derive(Debug)]
+pub struct Retry {
+    pub version: i64,
+    pub wait: Duration,
+    pub code: String,
+    pub message: String,
+}
+
+/// A row that failed for good.
+#[derive(Debug)]
+pub struct Death {
+    /// The id of the dead letter that it becomes.
+    pub letter_id: Uuid,
+    pub version: i64,
+    pub code: String,
+    pub message: String,
+    pub signature: String,
+}
+
+/// What became of a batch's rows. All of them are of one kind: fresh, or retrying.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    pub retrying: bool,
+    /// Rows whose effect Typesense has confirmed.
+    pub projected: Vec<i64>,
+    /// Rows that ended without effect, overtaken by a newer one.
+    pub superseded: Vec<i64>,
+    pub retries: Vec<Retry>,
+    pub deaths: Vec<Death>,
+}
+
+impl Settlement {
+    /// Rows that leave the outbox.
+    pub fn settled(&self) -> usize {
+        self.projected.len() + self.superseded.len() + self.deaths.len()
+    }
+}
+
+/// Moves projected rows into the record and the others to where they wait or rest. The caller renews the lease in the same
+/// transaction, which is what fences this.
+pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
+    if !settlement.projected.is_empty() {
+        sqlx::query(
+            "with projected as (
+                 delete from tidewell.outbox
+                 where index_id = $1 and lane = $2 and retrying = $3 and version = any($4)
+                 returning document_id, coalesce(document_version, version) as version, operation, body
+             )
+             insert into tidewell.documents (index_id, document_id, version, accepted_version, body, deleted_at)
+             select $1, document_id, version, version, case operation when 'upsert' then body end,
+                    case when operation <> 'upsert' then now() end
+             from projected
+             where operation <> 'reproject'
+             on conflict (index_id, document_id) do update
+             set version = excluded.version, body = excluded.body, deleted_at = excluded.deleted_at,
+                 accepted_version = greatest(documents.accepted_version, excluded.version)
+             where documents.version < excluded.version",
+        )
+        .bind(lane.index_id)
+        .bind(lane.lane)
+        .bind(settlement.retrying)
+        .bind(&settlement.projected)
+        .execute(&mut *conn)
+        .await?;
+    }
+    if !settlement.superseded.is_empty() {
+        sqlx::query(
+            "delete from tidewell.outbox
+             where index_id = $1 and lane = $2 and retrying = $3 and version = any($4)",
+        )
+        .bind(lane.index_id)
+        .bind(lane.lane)
+        .bind(settlement.retrying)
+        .bind(&settlement.superseded)
+        .execute(&mut *conn)
+        .await?;
+    }
+    if !settlement.retries.is_empty() {
+        retry(conn, lane, settlement).await?;
+    }
+    if !settlement.deaths.is_empty() {
+        bury(conn, lane, settlement).await?;
+    }
+    Ok(())
+}
+
+async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
+    let retries = &settlement.retries;
+    sqlx::query(
+        "update tidewell.outbox
+         set retrying = true, attempts = attempts + 1, error_code = failed.code, error_message = failed.message,
+             next_retry_at = clock_timestamp() + make_interval(secs => failed.wait),
+             first_failed_at = coalesce(first_failed_at, now())
+         from unnest($4::bigint[], $5::float8[], $6::text[], $7::text[]) as failed (version, wait, code, message)
+         where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = any($4) and outbox.version = failed.version",
+    )
+    .bind(lane.index_id)
+    .bind(lane.lane)
+    .bind(settlement.retrying)
+    .bind(retries.iter().map(|row| row.version).collect::<Vec<_>>())
+    .bind(retries.iter().map(|row| row.wait.as_secs_f64()).collect::<Vec<_>>())
+    .bind(retries.iter().map(|row| row.code.as_str()).collect::<Vec<_>>())
+    .bind(retries.iter().map(|row| row.message.as_str()).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
+    let deaths = &settlement.deaths;
+    sqlx::query(
+        "with died as (
+             delete from tidewell.outbox
+             using unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::uuid[])
+                 as death (version, code, message, signature, letter_id)
+             where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = any($4)
+               and outbox.version = death.version
+             returning outbox.document_id, job_id, operation, coalesce(document_version, outbox.version) as version, body, attempts,
+                       first_failed_at, code, message, signature, letter_id
+         ), remembered as (
+             insert into tidewell.documents (index_id, document_id, version, accepted_version, deleted_at)
+             select $1, document_id, 0, max(version), now() from died where operation <> 'reproject' group by document_id
+             on conflict (index_id, document_id) do update
+             set accepted_version = greatest(documents.accepted_version, excluded.accepted_version)
+         )
+         insert into tidewell.dead_letters (id, organization_id, index_id, document_id, job_id, operation, version, body,
+             error_code, error_message, error_signature, attempts, first_failed_at)
+         select letter_id, indexes.organization_id, $1, died.document_id, job_id, operation,
+                -- A repair is about the record: its own version would count as newer than writes that are.
+                case operation when 'reproject' then coalesce(documents.version, 0) else died.version end,
+                case operation when 'reproject' then documents.body else died.body end,
+                code, message, signature, attempts + 1, coalesce(first_failed_at, now())
+         from died
+         join tidewell.indexes on indexes.id = $1
+         left join lateral (
+             select version, body from tidewell.documents
+             where index_id = $1 and document_id = died.document_id limit 1) as documents on true",
+    )
+    .bind(lane.index_id)
+    .bind(lane.lane)
+    .bind(settlement.retrying)
+    .bind(deaths.iter().map(|row| row.version).collect::<Vec<_>>())
+    .bind(deaths.iter().map(|row| row.code.as_str()).collect::<Vec<_>>())
+    .bind(deaths.iter().map(|row| row.message.as_str()).collect::<Vec<_>>())
+    .bind(deaths.iter().map(|row| row.signature.as_str()).collect::<Vec<_>>())
+    .bind(deaths.iter().map(|row| row.letter_id).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
+}
