@@ -104,7 +104,7 @@ create table tidewell.flights (
     -- When no lost request can be alive any more: the last look.
     doubted_until timestamptz not null,
     next_read_at timestamptz not null,
-    -- Nothing was amiss at a look after that; the next one is the last.
+    -- It was looked at after that; the next look is the last.
     confirmed boolean not null default false
 );
 create index flights_to_read on tidewell.flights (next_read_at);

@@ -85,14 +85,21 @@ pub async fn next_doubted(pool: &PgPool, every: Duration) -> Result<Option<Doubt
     .await
 }
 
-/// What the record says of documents: `None` where it has no row; else the version, and whether there is a document to find.
-pub async fn records(
-    pool: &PgPool,
-    index_id: Uuid,
-    document_ids: &[String],
-) -> Result<Vec<(String, i64, bool)>, sqlx::Error> {
+/// What the record says of a document.
+#[derive(Debug, FromRow)]
+pub struct Record {
+    pub document_id: String,
+    pub version: i64,
+    /// The newest version known, dead ones too.
+    pub accepted_version: i64,
+    /// Whether there is a document to find.
+    pub is_there: bool,
+}
+
+/// The records of documents; those that have none are left out.
+pub async fn records(pool: &PgPool, index_id: Uuid, document_ids: &[String]) -> Result<Vec<Record>, sqlx::Error> {
     sqlx::query_as(
-        "select document_id, version, body is not null from tidewell.documents
+        "select document_id, version, accepted_version, body is not null as is_there from tidewell.documents
          where index_id = $1 and document_id = any($2)",
     )
     .bind(index_id)

@@ -12,6 +12,8 @@ use super::lane::Lane;
 pub struct Retry {
     pub version: i64,
     pub wait: Duration,
+    /// Whether this spends one of the row's attempts.
+    pub attempt: bool,
     pub code: String,
     pub message: String,
 }
@@ -98,10 +100,11 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
     let retries = &settlement.retries;
     sqlx::query(
         "update tidewell.outbox
-         set retrying = true, attempts = attempts + 1, error_code = failed.code, error_message = failed.message,
+         set retrying = true, attempts = attempts + failed.attempt::int, error_code = failed.code, error_message = failed.message,
              next_retry_at = clock_timestamp() + make_interval(secs => failed.wait),
              first_failed_at = coalesce(first_failed_at, now())
-         from unnest($4::bigint[], $5::float8[], $6::text[], $7::text[]) as failed (version, wait, code, message)
+         from unnest($4::bigint[], $5::float8[], $6::text[], $7::text[], $8::boolean[])
+                 as failed (version, wait, code, message, attempt)
          where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = any($4) and outbox.version = failed.version",
     )
     .bind(lane.index_id)
@@ -111,6 +114,7 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
     .bind(retries.iter().map(|row| row.wait.as_secs_f64()).collect::<Vec<_>>())
     .bind(retries.iter().map(|row| row.code.as_str()).collect::<Vec<_>>())
     .bind(retries.iter().map(|row| row.message.as_str()).collect::<Vec<_>>())
+    .bind(retries.iter().map(|row| row.attempt).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map(drop)

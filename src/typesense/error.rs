@@ -35,7 +35,7 @@ impl Error {
         match self {
             Self::Transport(_) | Self::TimedOut | Self::Answer(_) => true,
             // Of a field that is missing Typesense says 404, too.
-            Self::Status { status: 404, message } => message.eq_ignore_ascii_case("not found"),
+            Self::Status { status: 404, message } => message.trim_end_matches('.').eq_ignore_ascii_case("not found"),
             Self::Status { status, message } => !matches!(status, 400 | 413 | 422) || message.contains("OUT_OF_"),
         }
     }

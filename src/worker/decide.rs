@@ -9,6 +9,7 @@ use super::{
 use crate::{
     db::{self, index::Index, lane::Lane},
     domain::filter,
+    typesense,
 };
 
 /// Makes each conditional delete of a batch a plain one, or gives its outcome where there is nothing to send; the row versions of
@@ -32,7 +33,9 @@ pub(super) async fn decide(
     let asked: Vec<(&str, i64)> =
         conditional.iter().map(|(n, _)| (&*batch.items[*n].document_id, batch.items[*n].document_version)).collect();
     let unsettled = db::filter_delete::unsettled_of(&worker.pool, lane, &asked).await?;
-    worker.typesense.catch_up(collection).await?;
+    if !worker.typesense.catch_up(collection).await? {
+        return Err(typesense::Error::Status { status: 404, message: "Not Found".to_owned() }.into());
+    }
     let mut decided = Vec::new();
     for (n, wanted) in conditional {
         let item = &mut batch.items[n];

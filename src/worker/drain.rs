@@ -18,7 +18,7 @@ use super::{
     gate::Paused,
     reader::Reader,
     reconcile::{Outcome, Reconciled, reconcile},
-    send::{Request, Sent, flight},
+    send::{Request, Sent},
 };
 use crate::{
     db::{
@@ -117,8 +117,13 @@ impl<'a> Drain<'a> {
         let collection = match worker.targets.ensure(&worker.pool, &worker.typesense, self.index).await {
             Ok(collection) => collection,
             Err(error::Error::Database(error)) => return Err(error.into()),
+            // No document is to blame: the lane pauses, and where the backend is in trouble all of them.
             Err(error::Error::Typesense(fault)) if fault.is_transient() => {
-                return self.faulted(batch, vec![], fault).await;
+                tracing::warn!(index_id = %self.index.id, error = %fault, "the collection could not be made");
+                if fault.refuses_work() || !worker.typesense.healthy().await {
+                    worker.gate.trip(&fault.to_string());
+                }
+                return Ok(Next::Pause);
             }
             // No collection can be made of this schema: none of the rows can ever go.
             Err(error::Error::Typesense(fault)) => {
@@ -135,7 +140,7 @@ impl<'a> Drain<'a> {
         if request.is_empty() {
             return self.conclude(&batch, request.into_outcomes(), None).await;
         }
-        let flight = flight(self.index, &request.collection, &batch);
+        let flight = request.flight(self.index, &batch);
         let opened = Instant::now();
         self.settle(Some((&flight, &batch, &request.decided))).await?;
         // Ready to go before it has a place, so that no place stands empty.
@@ -148,6 +153,9 @@ impl<'a> Drain<'a> {
                 return Ok(if let Ok(Err(Paused)) = not_now { Next::Pause } else { Next::Batch(None) });
             }
         };
+        if opened.elapsed() > self.lease.term / 4 {
+            self.renew(0).await?.commit().await?;
+        }
         let in_flight = batch.versions();
         let (sent, read) = tokio::join!(request.send(worker, &batch), async {
             if read_on { self.read(&in_flight).await } else { Ok(None) }

@@ -11,7 +11,10 @@ use tidewell_jobs::{Failure, ProjectLane};
 
 use super::{Worker, error::Error};
 use crate::{
-    db::{self, flight::Doubted},
+    db::{
+        self,
+        flight::{Doubted, Record},
+    },
     domain::{document::VERSION_FIELD, lane::lane_of},
 };
 
@@ -21,6 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
     let every = LOOK_AGAIN.min(worker.options.doubt);
     while !worker.gate.is_open()
+        && !worker.shutdown.is_cancelled()
         && let Some(flight) = db::flight::next_doubted(&worker.pool, every).await?
     {
         match stale(&worker, &flight).await {
@@ -29,7 +33,6 @@ pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
             // Looked at again when it is due.
             Err(Error::Typesense(error)) => {
                 tracing::warn!(flight_id = %flight.id, %error, "could not read a doubted request back");
-                return Ok(());
             }
         }
     }
@@ -45,19 +48,20 @@ async fn stale(worker: &Worker, flight: &Doubted) -> Result<Vec<String>, Error> 
     let found = worker.typesense.field_of(&flight.collection, &ids, VERSION_FIELD).await?;
     // Read after the collection: what was projected in between is newer there than here, or the same.
     let records = db::flight::records(&worker.pool, flight.index_id, &flight.document_ids).await?;
-    let stale = records.into_iter().filter(|(id, version, is_there)| {
-        let landed = found.get(id).map(|found| found.as_ref().and_then(Value::as_i64).unwrap_or(0));
-        is_stale(landed, *version, *is_there)
+    let stale = records.into_iter().filter(|record| {
+        let found = found.get(&record.document_id);
+        is_stale(found.map(|version| version.as_ref().and_then(Value::as_i64).unwrap_or(0)), record)
     });
-    Ok(stale.map(|(id, ..)| id).collect())
+    Ok(stale.map(|record| record.document_id).collect())
 }
 
-/// Whether what was found (`None`: no document) is older than the record. Something newer is on its way into the record.
-fn is_stale(found: Option<i64>, version: i64, is_there: bool) -> bool {
+/// Whether what was found (`None`: no document) is not what the record says. Something newer is on its way into the record, unless
+/// it has died since.
+fn is_stale(found: Option<i64>, record: &Record) -> bool {
     match found {
-        None => is_there,
-        Some(found) if is_there => found < version,
-        Some(found) => found <= version,
+        None => record.is_there,
+        Some(found) if found == record.version => !record.is_there,
+        Some(found) => found <= record.accepted_version,
     }
 }
 
@@ -85,16 +89,23 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::is_stale;
+    use super::*;
 
     #[test]
-    fn only_what_is_older_than_the_record_is_repaired() {
-        assert!(is_stale(None, 5, true), "a late delete took it");
-        assert!(is_stale(Some(3), 5, true), "a late import put an older version over it");
-        assert!(is_stale(Some(3), 5, false), "a late import revived it");
-        assert!(!is_stale(Some(5), 5, true));
-        assert!(!is_stale(None, 5, false));
-        assert!(!is_stale(Some(9), 5, true), "a newer version is being projected");
-        assert!(!is_stale(Some(9), 5, false));
+    fn what_the_record_does_not_say_is_repaired_unless_it_is_newer_and_alive() {
+        let record = |version, accepted_version, is_there| Record {
+            document_id: "a".to_owned(),
+            version,
+            accepted_version,
+            is_there,
+        };
+        assert!(is_stale(None, &record(5, 5, true)), "a late delete took it");
+        assert!(is_stale(Some(3), &record(5, 5, true)), "a late import put an older version over it");
+        assert!(is_stale(Some(3), &record(5, 5, false)), "a late import revived it");
+        assert!(is_stale(Some(9), &record(5, 9, true)), "what landed has died since");
+        assert!(!is_stale(Some(5), &record(5, 9, true)));
+        assert!(!is_stale(None, &record(5, 5, false)));
+        assert!(!is_stale(Some(9), &record(5, 5, true)), "a newer version is being projected");
+        assert!(!is_stale(Some(9), &record(5, 5, false)));
     }
 }

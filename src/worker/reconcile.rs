@@ -13,6 +13,9 @@ use crate::{
     domain::{backoff::Backoff, signature::signature},
 };
 
+/// What must wait for something else comes back after as long as a row that has failed so often.
+const WAITS_LIKE: u32 = 3;
+
 /// What the backend said of one document of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
@@ -29,7 +32,7 @@ pub(super) enum Outcome {
         code: String,
         message: String,
     },
-    /// It must wait for something else, however long that takes.
+    /// It must wait for something else; no attempt is spent.
     Wait,
     /// Nothing is known: the row stays as it is.
     Unknown,
@@ -74,14 +77,14 @@ pub(super) fn reconcile(batch: &Batch, outcomes: Vec<Outcome>, max_attempts: i32
             }
             Outcome::Failed { code, message } => {
                 let wait = backoff.after(u32::from(row.attempts.unsigned_abs()) + 1);
-                settlement.retries.push(Retry { version: row.version, wait, code, message });
+                settlement.retries.push(Retry { version: row.version, wait, attempt: true, code, message });
                 ledger.retry(row);
             }
             Outcome::Wait => {
-                let wait = backoff.after(u32::from(row.attempts.unsigned_abs()) + 1);
                 let code = "waiting".to_owned();
-                let message = "an earlier write of the document has not ended".to_owned();
-                settlement.retries.push(Retry { version: row.version, wait, code, message });
+                let message = "it is not known yet what the document holds".to_owned();
+                let wait = backoff.after(WAITS_LIKE);
+                settlement.retries.push(Retry { version: row.version, wait, attempt: false, code, message });
                 ledger.retry(row);
             }
             Outcome::Unknown => {}

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     Worker,
-    batch::{Action, Batch},
+    batch::{Action, Batch, Item},
     decide::decide,
     error::Error,
     payload::push_line,
@@ -26,7 +26,7 @@ pub(super) struct Sent {
 
 /// A batch ready to be sent: nothing more is to be read or decided.
 pub(super) struct Request {
-    pub(super) collection: String,
+    collection: String,
     /// Rows whose condition was decided: to be written down as plain deletes before this is sent.
     pub(super) decided: Vec<i64>,
     lines: String,
@@ -74,6 +74,18 @@ impl Request {
     /// Whether anything has to be asked of the backend.
     pub(super) fn is_empty(&self) -> bool {
         self.upserts.is_empty() && self.deletes.is_empty()
+    }
+
+    /// The flight of the request: what it is about to change.
+    pub(super) fn flight(&self, index: &Index, batch: &Batch) -> db::flight::Flight {
+        let items: Vec<&Item> = self.upserts.iter().chain(&self.deletes).map(|n| &batch.items[*n]).collect();
+        db::flight::Flight {
+            id: Uuid::now_v7(),
+            index_id: index.id,
+            collection: self.collection.clone(),
+            document_ids: items.iter().map(|item| item.document_id.clone()).collect(),
+            versions: items.iter().map(|item| item.document_version).collect(),
+        }
     }
 
     /// What is known without asking.
@@ -127,16 +139,5 @@ fn outcome(result: LineResult, fault: &mut Option<typesense::Error>) -> Outcome 
             });
             Outcome::Unknown
         }
-    }
-}
-
-/// The flight of a batch: what it is about to change.
-pub(super) fn flight(index: &Index, collection: &str, batch: &Batch) -> db::flight::Flight {
-    db::flight::Flight {
-        id: Uuid::now_v7(),
-        index_id: index.id,
-        collection: collection.to_owned(),
-        document_ids: batch.items.iter().map(|item| item.document_id.clone()).collect(),
-        versions: batch.items.iter().map(|item| item.document_version).collect(),
     }
 }

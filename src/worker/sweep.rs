@@ -49,8 +49,9 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
             Err(error) => report(Err(error)),
         }
     }
-    turns.join_all().await;
-    resolving.join_all().await;
+    // One by one: a turn that panicked must not keep the others from ending.
+    while turns.join_next().await.is_some() {}
+    while resolving.join_next().await.is_some() {}
 }
 
 fn report(done: Result<(), sqlx::Error>) {

@@ -149,8 +149,9 @@ async fn redrive(
     if rows.is_empty() { Ok(()) } else { backlog::add(conn, index_id, rows.len() as i64).await }
 }
 
-/// Upserts and reprojections go back to their own place in the order: before a delete by filter that was accepted after them.
-/// The deletions that a filter resolved to share one version, so deletes take a new place and keep the version beside it.
+/// Upserts go back to their own place in the order: before a delete by filter that was accepted after them. The deletions that a
+/// filter resolved to share one version, so deletes take a new place and keep the version beside it. Repairs have no place of their
+/// own: they take a new one, and a mended repair is a new write.
 async fn put_back_rows(
     conn: &mut PgConnection,
     ids: &[Uuid],
@@ -162,11 +163,11 @@ async fn put_back_rows(
              delete from tidewell.dead_letters as letter
              using unnest($1::uuid[], $2::smallint[]) as row (id, lane)
              where letter.id = row.id
-             returning letter.*, row.lane, operation in ('upsert', 'reproject') as in_its_place
+             returning letter.*, row.lane, operation = 'upsert' as in_its_place
          )
          insert into tidewell.outbox (index_id, lane, version, document_version, operation, document_id, job_id, body)
          select index_id, lane, case when in_its_place then version else nextval('tidewell.versions') end,
-                case when not in_its_place then version end,
+                case when not in_its_place and operation <> 'reproject' then version end,
                 case when $3 is null then operation::tidewell.operation else 'upsert' end,
                 document_id, job_id, coalesce($3, body)
          from taken
