@@ -3,8 +3,8 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Rows that an index's counter is spread over.
-pub(super) const SLOTS: i16 = 16;
+/// Rows that an index's counter is spread over. A connection always uses the same one: few of them share any.
+pub(super) const SLOTS: i32 = 64;
 
 /// Rows of an index that have been accepted and not settled.
 pub async fn of(conn: &mut PgConnection, index_id: Uuid) -> Result<i64, sqlx::Error> {
@@ -20,13 +20,16 @@ pub async fn of(conn: &mut PgConnection, index_id: Uuid) -> Result<i64, sqlx::Er
 /// Counts rows that come into an index's outbox. After the wake-ups, as everywhere: a slot stays locked until the transaction ends,
 /// and two orders would deadlock.
 pub async fn add(conn: &mut PgConnection, index_id: Uuid, rows: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("update tidewell.backlogs set accepted = accepted + $3 where index_id = $1 and slot = $2")
-        .bind(index_id)
-        .bind(rand::random_range(0..SLOTS))
-        .bind(rows)
-        .execute(conn)
-        .await
-        .map(drop)
+    sqlx::query(
+        "update tidewell.backlogs set accepted = accepted + $3
+         where index_id = $1 and slot = (select pg_backend_pid() % $2)",
+    )
+    .bind(index_id)
+    .bind(SLOTS)
+    .bind(rows)
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// True of an index that has never accepted a row.

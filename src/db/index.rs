@@ -62,7 +62,7 @@ pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) ->
         .await?;
     sqlx::query("insert into tidewell.backlogs (index_id, slot) select $1, generate_series(0, $2 - 1)")
         .bind(index.id)
-        .bind(i32::from(super::backlog::SLOTS))
+        .bind(super::backlog::SLOTS)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;

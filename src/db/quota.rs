@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-/// Rows that the month of an organization without a cap is spread over.
-const SLOTS: i16 = 16;
+/// Rows that the month of an organization without a cap is spread over. A connection always uses the same one.
+const SLOTS: i32 = 64;
 
 /// An organization's month so far.
 #[derive(Clone, Copy, Debug, PartialEq, FromRow)]
@@ -39,7 +39,7 @@ pub async fn consume(
     let within_plan = sqlx::query_as(
         "with plan as (
              select monthly_units as cap, date_trunc('month', now() at time zone 'utc')::date as month,
-                    case when monthly_units is null then $3 else 0 end as slot
+                    case when monthly_units is null then pg_backend_pid() % $3 else 0 end as slot
              from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
              where organizations.id = $1
          ), others as (
@@ -57,7 +57,7 @@ pub async fn consume(
     )
     .bind(organization_id)
     .bind(units)
-    .bind(rand::random_range(0..SLOTS))
+    .bind(SLOTS)
     .fetch_optional(&mut *conn)
     .await?;
     match within_plan {
