@@ -31,19 +31,17 @@ impl Worker {
         let Some(lease) = db::lane::lease(&self.pool, lane, &self.options.name, self.options.lease).await? else {
             return Ok(Drained::Held);
         };
-        let drained = match Drain::new(self, &index, lease).run().await {
-            Err(Error::LeaseLost) => {
-                tracing::warn!(index_id = %lane.index_id, lane = lane.lane, fence = lease.fence, "the lease was lost");
-                return Ok(Drained::Held);
-            }
-            drained => drained,
-        };
-        // Also where it broke off: whoever comes next knows by the flights what is in doubt.
+        let drained = Drain::new(self, &index, lease).run().await;
+        // Also where it broke off: whoever comes next knows by the flights what is in doubt. A lease that was lost is nobody's to
+        // give back, and its old fence sees to that.
         db::lane::release(&self.pool, lease).await?;
         let drained = match drained {
             Ok(drained) => drained,
             Err(Error::Database(error)) => return Err(error),
-            Err(Error::LeaseLost) => return Ok(Drained::Held),
+            Err(Error::LeaseLost) => {
+                tracing::warn!(index_id = %lane.index_id, lane = lane.lane, fence = lease.fence, "the lease was lost");
+                return Ok(Drained::Held);
+            }
         };
         drop(place);
         resolve_filter_delete::resolve_due(self).await?;
