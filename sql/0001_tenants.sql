@@ -26,28 +26,33 @@ create table tidewell.organizations (
     plan text not null references tidewell.plans (name),
     overage_enabled boolean not null default false,
     wallet_minor bigint not null default 0 check (wallet_minor >= 0),
+    wallet_reserved_minor bigint not null default 0 check (wallet_reserved_minor >= 0),
     created_at timestamptz not null default now()
 );
 
--- Every movement of a wallet; the sum of an organization's entries is its wallet_minor.
+-- Every movement of a wallet: what it changes of what is free (organizations.wallet_minor) and of what is set aside for units that are
+-- not used yet (wallet_reserved_minor). A reserve is followed by its commit or its release.
 create table tidewell.wallet_entries (
     id bigint generated always as identity primary key,
     organization_id uuid not null references tidewell.organizations (id),
-    amount_minor bigint not null check (amount_minor <> 0),
-    reason text not null check (reason in ('top_up', 'overage')),
+    kind text not null check (kind in ('top_up', 'reserve', 'commit', 'release')),
+    amount_minor bigint not null,
+    reserved_minor bigint not null,
     job_id uuid,
     created_at timestamptz not null default now()
 );
 create index wallet_entries_by_organization on tidewell.wallet_entries (organization_id, id);
 
 -- What an organization has used of a month, rewritten by every accepted request: kept small, with room to update in place. Under a
--- plan with a cap all of it goes through slot 0, whose lock is what makes the cap exact; without one, requests spread over the slots
+-- plan with a cap all of it is in slot 0, whose lock is what makes the cap exact; without one, requests spread over the other slots
 -- so that they need not wait for each other.
 create table tidewell.usage (
     organization_id uuid not null references tidewell.organizations (id),
     month date not null,
     slot smallint not null,
-    used bigint not null check (used >= 0),
+    used bigint not null,
+    -- Thousands of units beyond the cap that are paid for.
+    overage_thousands bigint not null default 0,
     primary key (organization_id, month, slot)
 ) with (fillfactor = 50);
 

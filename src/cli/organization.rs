@@ -178,7 +178,7 @@ async fn list(session: &Session, pool: &PgPool, page: &PageArgs) -> anyhow::Resu
 }
 
 async fn usage(session: &Session, pool: &PgPool, organization: &Organization) -> anyhow::Result<()> {
-    let month = db::quota::month(&mut *pool.acquire().await?, organization.id).await?;
+    let month = db::quota::month(pool, organization.id).await?;
     let month = month.context("the organization has just gone")?;
     let usage = json!({
         "plan": organization.plan,

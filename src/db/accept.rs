@@ -1,53 +1,109 @@
 //! The statements of the accepting transaction. `ingest::accept` puts them in order.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, PgTransaction};
 use uuid::Uuid;
 
-use super::outbox::Operation;
+use super::{
+    backlog,
+    copy::Tuples,
+    index::Index,
+    outbox::Operation,
+    quota::{self, Month, resets, slot},
+};
 
 /// The namespace of the advisory locks that order an index's writes against its deletes by filter.
 const INDEX_LOCK: i32 = 0x7469_6465;
 
-/// Rows of one accepted request, column by column; entry `n` of each belongs to row `n`.
-#[derive(Debug, Default)]
-pub struct Rows<'a> {
-    pub lanes: Vec<i16>,
-    pub document_ids: Vec<&'a str>,
+/// A row of an accepted request.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    pub lane: i16,
+    pub document_id: &'a str,
     /// `None` for deletes.
-    pub bodies: Vec<Option<&'a str>>,
+    pub body: Option<&'a str>,
 }
 
-/// Takes part in the index's order of writes until the transaction ends. Held by every write before it draws its versions;
-/// a delete by filter holds it `alone`, so that every write of a smaller version is committed when it draws its own.
-pub async fn join_order(conn: &mut PgConnection, index_id: Uuid, alone: bool) -> Result<(), sqlx::Error> {
-    let statement = match alone {
-        false => "select pg_advisory_xact_lock_shared($1, hashtext($2))",
-        true => "select pg_advisory_xact_lock($1, hashtext($2))",
-    };
-    sqlx::query(statement).bind(INDEX_LOCK).bind(index_id.to_string()).execute(conn).await.map(drop)
+/// Begins a transaction that takes part in the index's order of writes until it ends. Every write does, before it draws its
+/// versions; a delete by filter is in it `alone`, so that every write of a smaller version is committed when it draws its own.
+pub async fn begin_in_order(pool: &PgPool, index_id: Uuid, alone: bool) -> Result<PgTransaction<'static>, sqlx::Error> {
+    let lock = if alone { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
+    // The last bytes of an id are random: as good a hash as any.
+    let [.., a, b, c, d] = *index_id.as_bytes();
+    let key = i32::from_be_bytes([a, b, c, d]);
+    pool.begin_with(AssertSqlSafe(format!("begin; select {lock}({INDEX_LOCK}, {key})"))).await
 }
 
-/// Inserts rows of one operation; their versions grow in the order given.
-pub async fn insert_rows(
+/// Bytes sent at one time: what is encoded of a request's rows is bounded, whatever its size.
+const SENT_BYTES: usize = 128 << 10;
+
+/// Inserts rows of one operation; their versions grow in the order given. By `copy`, which takes them page by page instead of row
+/// by row.
+pub async fn insert_rows<'a>(
     conn: &mut PgConnection,
     index_id: Uuid,
     job_id: Uuid,
     operation: Operation,
-    rows: &Rows<'_>,
+    rows: impl Iterator<Item = Row<'a>>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into tidewell.outbox (index_id, lane, operation, document_id, job_id, body)
-         select $1, lane, $2, document_id, $3, body
-         from unnest($4::smallint[], $5::text[], $6::text[]) with ordinality as row (lane, document_id, body, position)
-         order by position",
-    )
-    .bind(index_id)
-    .bind(operation)
-    .bind(job_id)
-    .bind(&rows.lanes)
-    .bind(&rows.document_ids)
-    .bind(&rows.bodies)
-    .execute(conn)
+    let mut copy = conn
+        .copy_in_raw(
+            "copy tidewell.outbox (index_id, job_id, operation, lane, document_id, body) from stdin (format binary)",
+        )
+        .await?;
+    let mut tuples = Tuples::with_capacity(SENT_BYTES);
+    for row in rows {
+        tuples.begin_row(6);
+        tuples.put(index_id.as_bytes());
+        tuples.put(job_id.as_bytes());
+        tuples.put(operation.name().as_bytes());
+        tuples.put(&row.lane.to_be_bytes());
+        tuples.put(row.document_id.as_bytes());
+        match row.body {
+            Some(body) => tuples.put(body.as_bytes()),
+            None => tuples.put_null(),
+        }
+        if tuples.bytes().len() >= SENT_BYTES {
+            copy.send(tuples.bytes()).await?;
+            tuples.clear();
+        }
+    }
+    tuples.end();
+    copy.send(tuples.bytes()).await?;
+    copy.finish().await.map(drop)
+}
+
+/// Counts what is accepted: rows that now wait, and units of the month. `None`, with the units not counted, where the month has not
+/// begun or has no room for them: [`quota::consume`] has the last word then.
+///
+/// To be the last statement before the commit, after the wake-ups: it locks counters that other requests want, the month's last.
+pub async fn count(
+    conn: &mut PgConnection,
+    index: &Index,
+    waiting: i64,
+    units: i64,
+) -> Result<Option<Month>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        "with counted as (
+             update tidewell.backlogs set accepted = accepted + $3
+             where index_id = $1 and slot = pg_backend_pid() % $5
+             returning true
+         )
+         update tidewell.usage set used = used + $4
+         from counted, tidewell.organizations join tidewell.plans on plans.name = organizations.plan
+         where organizations.id = $2 and organization_id = $2
+           and month = date_trunc('month', now() at time zone 'utc')::date
+           and slot = ",
+        slot!("$6"),
+        "  and (monthly_units is null or used + $4 <= monthly_units)
+         returning used, monthly_units as limit, ",
+        resets!()
+    ))
+    .bind(index.id)
+    .bind(index.organization_id)
+    .bind(waiting)
+    .bind(units)
+    .bind(backlog::SLOTS)
+    .bind(quota::SLOTS)
+    .fetch_optional(conn)
     .await
-    .map(drop)
 }

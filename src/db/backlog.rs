@@ -4,18 +4,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// Rows that an index's counter is spread over. A connection always uses the same one: few of them share any.
-pub(super) const SLOTS: i32 = 64;
-
-/// Rows of an index that have been accepted and not settled.
-pub async fn of(conn: &mut PgConnection, index_id: Uuid) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
-        "select ((select sum(accepted) from tidewell.backlogs where index_id = $1)
-               - (select sum(settled) from tidewell.lanes where index_id = $1))::bigint",
-    )
-    .bind(index_id)
-    .fetch_one(conn)
-    .await
-}
+pub(super) const SLOTS: i32 = 16;
 
 /// Counts rows that come into an index's outbox. After the wake-ups, as everywhere: a slot stays locked until the transaction ends,
 /// and two orders would deadlock.

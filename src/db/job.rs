@@ -63,26 +63,37 @@ impl Job {
     }
 }
 
-/// Writes a new job, all of it pending, and gives the moment it was enqueued at.
-pub async fn insert(
+/// A job to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewJob<'a> {
+    pub id: Uuid,
+    pub organization_id: Uuid,
+    pub index_id: Uuid,
+    pub request_id: &'a str,
+    pub total: i32,
+}
+
+/// Writes a new job, all of it pending, and gives the moment it was enqueued at; `None`, and nothing written, where as many rows as
+/// `backlog_limit` wait in the index's outbox.
+pub async fn insert_if_room(
     conn: &mut PgConnection,
-    id: Uuid,
-    organization_id: Uuid,
-    index_id: Uuid,
-    request_id: &str,
-    total: i32,
-) -> Result<DateTime<Utc>, sqlx::Error> {
+    job: NewJob<'_>,
+    backlog_limit: i64,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     sqlx::query_scalar(
         "insert into tidewell.jobs (id, organization_id, index_id, request_id, total, pending)
-         values ($1, $2, $3, $4, $5, $5)
+         select $1, $2, $3, $4, $5, $5
+         where (select sum(accepted) from tidewell.backlogs where index_id = $3)
+             - (select sum(settled) from tidewell.lanes where index_id = $3) < $6
          returning enqueued_at",
     )
-    .bind(id)
-    .bind(organization_id)
-    .bind(index_id)
-    .bind(request_id)
-    .bind(total)
-    .fetch_one(conn)
+    .bind(job.id)
+    .bind(job.organization_id)
+    .bind(job.index_id)
+    .bind(job.request_id)
+    .bind(job.total)
+    .bind(backlog_limit)
+    .fetch_optional(conn)
     .await
 }
 

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod backlog;
+mod copy;
 pub mod dead_letter;
 pub mod filter_delete;
 pub mod flight;
@@ -23,12 +24,15 @@ pub mod worker;
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool,
+    Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 /// The migrations in `sql/`, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./sql");
+
+/// How long a connection that nobody used is taken to be alive.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);
 
 /// Opens a pool on the control database. Connections are made on first use.
 pub fn connect_lazily(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
@@ -42,6 +46,16 @@ pub fn connect_lazily(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
     Ok(PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))
+        // A connection that was in use a moment ago is believed: asking it first is a round trip for each request.
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for > BELIEVED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }
 

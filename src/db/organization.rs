@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
+use super::quota;
+
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
     () => {
@@ -72,7 +74,8 @@ pub struct Changes<'a> {
 
 /// Changes an organization. Breaks `organizations_plan_fkey` where there is no such plan.
 pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes<'_>) -> Result<Organization, sqlx::Error> {
-    sqlx::query_as(concat!(
+    let mut tx = pool.begin().await?;
+    let changed = sqlx::query_as(concat!(
         "update tidewell.organizations
          set name = coalesce($2, name), plan = coalesce($3, plan), overage_enabled = coalesce($4, overage_enabled)
          where id = $1
@@ -83,15 +86,21 @@ pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes<'_>) -> Result<Or
     .bind(changes.name)
     .bind(changes.plan)
     .bind(changes.overage_enabled)
-    .fetch_one(pool)
-    .await
+    .fetch_one(&mut *tx)
+    .await?;
+    if changes.plan.is_some() {
+        quota::gather(&mut tx, id).await?;
+    }
+    tx.commit().await?;
+    Ok(changed)
 }
 
 /// Adds to an organization's wallet, with its line in the ledger.
 pub async fn top_up(pool: &PgPool, id: Uuid, amount_minor: i64) -> Result<Organization, sqlx::Error> {
     sqlx::query_as(
         "with entry as (
-             insert into tidewell.wallet_entries (organization_id, amount_minor, reason) values ($1, $2, 'top_up')
+             insert into tidewell.wallet_entries (organization_id, kind, amount_minor, reserved_minor)
+             values ($1, 'top_up', $2, 0)
              returning organization_id
          )
          update tidewell.organizations set wallet_minor = wallet_minor + $2

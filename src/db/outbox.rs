@@ -18,6 +18,18 @@ pub enum Operation {
     DeleteIfMatches,
 }
 
+impl Operation {
+    /// As the database calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Upsert => "upsert",
+            Self::Delete => "delete",
+            Self::Reproject => "reproject",
+            Self::DeleteIfMatches => "delete_if_matches",
+        }
+    }
+}
+
 /// A row of the outbox as a worker takes it.
 #[derive(Debug, FromRow)]
 pub struct Row {

@@ -1,11 +1,28 @@
 //! Quota: what an organization may still use of its plan this month, and its wallet beyond that.
 
-use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection};
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Rows that the month of an organization without a cap is spread over. A connection always uses the same one.
-const SLOTS: i32 = 64;
+/// Slots that the month of an organization without a cap is spread over. A connection always uses the same one.
+pub(super) const SLOTS: i32 = 16;
+
+/// The slot of `usage` that a connection counts in: 0 under a plan with a cap, else one of so many others.
+macro_rules! slot {
+    ($slots:literal) => {
+        concat!("case when monthly_units is null then 1 + pg_backend_pid() % ", $slots, " else 0 end")
+    };
+}
+
+/// The last two columns of a [`Month`], from a column `month`.
+macro_rules! resets {
+    () => {
+        "(month + interval '1 month') at time zone 'utc' as resets_at,
+         ceil(extract(epoch from month + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds"
+    };
+}
+
+pub(super) use {resets, slot};
 
 /// An organization's month so far.
 #[derive(Clone, Copy, Debug, PartialEq, FromRow)]
@@ -29,99 +46,89 @@ pub enum Consumed {
 
 /// Uses `units` of the organization's month, or of its wallet where overage is switched on: all of them or none.
 ///
-/// To be the last statement before the commit: it locks a row that every request of the organization wants.
+/// To be the last statement before the commit: it locks the organization and its month. [`accept::count`](super::accept::count) does
+/// the same for a month that has begun and has room.
 pub async fn consume(
     conn: &mut PgConnection,
     organization_id: Uuid,
     units: i64,
     job_id: Uuid,
 ) -> Result<Consumed, sqlx::Error> {
-    let within_plan = sqlx::query_as(
-        "with plan as (
-             select monthly_units as cap, date_trunc('month', now() at time zone 'utc')::date as month,
-                    case when monthly_units is null then pg_backend_pid() % $3 else 0 end as slot
-             from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
-             where organizations.id = $1
-         ), others as (
-             select coalesce(sum(used), 0) as used
-             from tidewell.usage join plan using (month)
-             where organization_id = $1 and usage.slot <> 0 and cap is not null
-         )
-         insert into tidewell.usage (organization_id, month, slot, used)
-         select $1, month, slot, $2 from plan, others where cap is null or others.used + $2 <= cap
-         on conflict (organization_id, month, slot) do update set used = usage.used + excluded.used
-         where (select cap is null or others.used + usage.used + excluded.used <= cap from plan, others)
-         returning (used + (select used from others))::bigint as used, (select cap from plan) as limit,
-                   (month + interval '1 month') at time zone 'utc' as resets_at,
-                   ceil(extract(epoch from month + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds",
-    )
-    .bind(organization_id)
-    .bind(units)
-    .bind(SLOTS)
-    .fetch_optional(&mut *conn)
-    .await?;
-    match within_plan {
-        Some(month) => Ok(Consumed::Yes(month)),
-        None => consume_beyond_plan(conn, organization_id, units, job_id).await,
-    }
-}
-
-/// Units beyond the cap are paid from the wallet, a price for each thousand begun.
-async fn consume_beyond_plan(
-    conn: &mut PgConnection,
-    organization_id: Uuid,
-    units: i64,
-    job_id: Uuid,
-) -> Result<Consumed, sqlx::Error> {
-    #[derive(FromRow)]
-    struct Account {
-        overage_enabled: bool,
-        overage_minor_per_thousand: i64,
-        #[sqlx(flatten)]
-        month: Month,
-    }
-    // Whoever pays locks the month first, so that two requests can't pay for the same thousand, and the wallet second.
-    let account: Account = sqlx::query_as(
-        "with month as (
-             insert into tidewell.usage (organization_id, month, slot, used)
-             values ($1, date_trunc('month', now() at time zone 'utc'), 0, 0)
-             on conflict (organization_id, month, slot) do update set used = usage.used
-             returning used, month
-         )
-         select overage_enabled, overage_minor_per_thousand, monthly_units as limit,
-                (used + (select coalesce(sum(used), 0) from tidewell.usage
-                         where organization_id = $1 and usage.month = month.month and slot <> 0))::bigint as used,
-                (month + interval '1 month') at time zone 'utc' as resets_at,
-                ceil(extract(epoch from month + interval '1 month' - now() at time zone 'utc'))::bigint as resets_in_seconds
-         from tidewell.organizations join tidewell.plans on plans.name = organizations.plan cross join month
-         where organizations.id = $1",
-    )
-    .bind(organization_id)
-    .fetch_one(&mut *conn)
-    .await?;
-
+    let account = Account::lock(conn, organization_id).await?;
     let month = account.month;
     let used = month.used + units;
-    let thousands_beyond = |used: i64| ((used - month.limit.unwrap_or(i64::MAX)).max(0) + 999) / 1000;
-    let price = (thousands_beyond(used) - thousands_beyond(month.used)) * account.overage_minor_per_thousand;
-    if !account.overage_enabled && thousands_beyond(used) > 0 {
-        return Ok(Consumed::QuotaExceeded(month));
-    }
-    if price > 0 && !pay(conn, organization_id, price, job_id).await? {
-        return Ok(Consumed::QuotaExceeded(month));
+    let thousands = account.thousands_beyond(used) - account.overage_thousands;
+    if thousands > 0 {
+        let price = thousands * account.overage_minor_per_thousand;
+        if !account.overage_enabled || !pay(conn, organization_id, price, job_id).await? {
+            return Ok(Consumed::QuotaExceeded(month));
+        }
     }
     sqlx::query(
-        "update tidewell.usage set used = used + $2
-         where organization_id = $1 and month = date_trunc('month', now() at time zone 'utc') and slot = 0",
+        "update tidewell.usage set used = used + $4, overage_thousands = overage_thousands + $5
+         where organization_id = $1 and month = $2 and slot = $3",
     )
     .bind(organization_id)
+    .bind(account.month_begins)
+    .bind(account.slot)
     .bind(units)
+    .bind(thousands.max(0))
     .execute(conn)
     .await?;
     Ok(Consumed::Yes(Month { used, ..month }))
 }
 
-/// Takes `price` from the wallet and writes it into the ledger; false, and nothing written, where the wallet holds less.
+/// What decides whether units may be used, held until the transaction ends.
+#[derive(FromRow)]
+struct Account {
+    overage_enabled: bool,
+    overage_minor_per_thousand: i64,
+    overage_thousands: i64,
+    month_begins: NaiveDate,
+    slot: i16,
+    #[sqlx(flatten)]
+    month: Month,
+}
+
+impl Account {
+    /// Begins the month where it hasn't begun. The organization is locked first: its plan stays what it is, and two requests can't
+    /// pay for the same thousand.
+    async fn lock(conn: &mut PgConnection, organization_id: Uuid) -> Result<Self, sqlx::Error> {
+        sqlx::query("select from tidewell.organizations where id = $1 for no key update")
+            .bind(organization_id)
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query_as(concat!(
+            "with month as (
+                 insert into tidewell.usage (organization_id, month, slot, used)
+                 select id, date_trunc('month', now() at time zone 'utc'), ",
+            slot!("$2"),
+            ", 0
+                 from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
+                 where id = $1
+                 on conflict (organization_id, month, slot) do update set used = usage.used
+                 returning *
+             )
+             select overage_enabled, overage_minor_per_thousand, overage_thousands, month as month_begins, slot, used,
+                    monthly_units as limit, ",
+            resets!(),
+            " from tidewell.organizations join tidewell.plans on plans.name = organizations.plan cross join month
+             where organizations.id = $1"
+        ))
+        .bind(organization_id)
+        .bind(SLOTS)
+        .fetch_one(conn)
+        .await
+    }
+
+    /// Thousands begun beyond the cap.
+    fn thousands_beyond(&self, used: i64) -> i64 {
+        self.month.limit.map_or(0, |cap| ((used - cap).max(0) + 999) / 1000)
+    }
+}
+
+/// Takes `price` from the wallet for units that are used at once, with its lines in the ledger; false, and nothing written, where the
+/// wallet holds less.
 async fn pay(conn: &mut PgConnection, organization_id: Uuid, price: i64, job_id: Uuid) -> Result<bool, sqlx::Error> {
     let paid = sqlx::query(
         "with paid as (
@@ -129,31 +136,53 @@ async fn pay(conn: &mut PgConnection, organization_id: Uuid, price: i64, job_id:
              where id = $1 and wallet_minor >= $2
              returning id
          )
-         insert into tidewell.wallet_entries (organization_id, amount_minor, reason, job_id)
-         select id, -$2, 'overage', $3 from paid",
+         insert into tidewell.wallet_entries (organization_id, kind, amount_minor, reserved_minor, job_id)
+         select id, kind, amount, reserved, $3
+         from paid, (values (1, 'reserve', -$2, $2), (2, 'commit', 0, -$2)) as line (position, kind, amount, reserved)
+         order by position",
     )
     .bind(organization_id)
     .bind(price)
     .bind(job_id)
     .execute(conn)
     .await?;
-    Ok(paid.rows_affected() == 1)
+    Ok(paid.rows_affected() > 0)
+}
+
+/// Brings what an organization has used into the slot of a plan with a cap, where its plan has one. Whoever gives it another plan
+/// does this in the same transaction, after that.
+pub async fn gather(conn: &mut PgConnection, organization_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "with gathered as (
+             delete from tidewell.usage
+             where organization_id = $1 and slot <> 0
+               and (select monthly_units is not null
+                    from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
+                    where organizations.id = $1)
+             returning month, used
+         )
+         insert into tidewell.usage (organization_id, month, slot, used)
+         select $1, month, 0, sum(used) from gathered group by month
+         on conflict (organization_id, month, slot) do update set used = usage.used + excluded.used",
+    )
+    .bind(organization_id)
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// The organization's month as it stands.
-pub async fn month(conn: &mut PgConnection, organization_id: Uuid) -> Result<Option<Month>, sqlx::Error> {
-    sqlx::query_as(
-        "select (select coalesce(sum(used), 0) from tidewell.usage
-                 where organization_id = organizations.id
-                   and month = date_trunc('month', now() at time zone 'utc'))::bigint as used,
-                monthly_units as limit,
-                (date_trunc('month', now() at time zone 'utc') + interval '1 month') at time zone 'utc' as resets_at,
-                ceil(extract(epoch from date_trunc('month', now() at time zone 'utc') + interval '1 month'
-                             - now() at time zone 'utc'))::bigint as resets_in_seconds
-         from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
-         where organizations.id = $1",
-    )
+pub async fn month(pool: &PgPool, organization_id: Uuid) -> Result<Option<Month>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        "with month as (select date_trunc('month', now() at time zone 'utc')::date as month)
+         select (select coalesce(sum(used), 0) from tidewell.usage
+                 where organization_id = organizations.id and usage.month = month.month)::bigint as used,
+                monthly_units as limit, ",
+        resets!(),
+        " from tidewell.organizations join tidewell.plans on plans.name = organizations.plan cross join month
+         where organizations.id = $1"
+    ))
     .bind(organization_id)
-    .fetch_optional(conn)
+    .fetch_optional(pool)
     .await
 }

@@ -114,8 +114,8 @@ pub(super) async fn usage(
     if caller.organization_id().is_some_and(|own| own != organization.id) {
         return Err(Error::not_found("organization"));
     }
-    let mut conn = state.pool.acquire().await?;
-    let month = db::quota::month(&mut conn, organization.id).await?.ok_or_else(|| Error::not_found("organization"))?;
+    let month =
+        db::quota::month(&state.pool, organization.id).await?.ok_or_else(|| Error::not_found("organization"))?;
     Ok(Answer(Usage {
         plan: organization.plan,
         used: month.used,

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use crate::{
     db::{
         self,
-        accept::Rows,
+        accept::Row,
         idempotency::Scope,
         index::Index,
+        job::NewJob,
         outbox::Operation,
         quota::{Consumed, Month},
     },
@@ -21,10 +22,6 @@ use crate::{
         lane::{LANES, lane_of},
     },
 };
-
-/// Rows and bytes of one insert: what is encoded at one time is bounded, whatever the request's size.
-const CHUNK_ROWS: usize = 1000;
-const CHUNK_BYTES: usize = 2 << 20;
 
 /// A request to write, judged and ready to be made durable.
 #[derive(Debug)]
@@ -92,14 +89,12 @@ impl From<sqlx::Error> for Refusal {
 /// Makes a write durable and wakes who projects it. The month is `None` for the answer to a repeated request, which costs
 /// nothing.
 pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option<Month>), Refusal> {
-    let mut tx = pool.begin().await?;
+    let alone = matches!(write.writes, Writes::DeleteByFilter(_));
+    let mut tx = db::accept::begin_in_order(pool, write.index.id, alone).await?;
     if let Some(idempotency) = write.idempotency
         && let Some(answer) = repeated(&mut tx, idempotency).await?
     {
         return Ok((answer, None));
-    }
-    if db::backlog::of(&mut tx, write.index.id).await? >= write.backlog_limit {
-        return Err(Refusal::BacklogFull);
     }
     let job_id = Uuid::now_v7();
     let count = match &write.writes {
@@ -108,10 +103,17 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
         Writes::DeleteByFilter(_) => 1,
     };
     let total = i32::try_from(count).unwrap_or(i32::MAX);
-    db::accept::join_order(&mut tx, write.index.id, matches!(write.writes, Writes::DeleteByFilter(_))).await?;
+    let job = NewJob {
+        id: job_id,
+        organization_id: write.index.organization_id,
+        index_id: write.index.id,
+        request_id: write.request_id,
+        total,
+    };
+    let Some(enqueued_at) = db::job::insert_if_room(&mut tx, job, write.backlog_limit).await? else {
+        return Err(Refusal::BacklogFull);
+    };
     let lanes = insert(&mut tx, &write, job_id).await?;
-    let enqueued_at =
-        db::job::insert(&mut tx, job_id, write.index.organization_id, write.index.id, write.request_id, total).await?;
     let answer = Accepted {
         job_id,
         status: "queued".to_owned(),
@@ -125,17 +127,18 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
         db::idempotency::keep(&mut tx, idempotency.scope, idempotency.body_hash, &response).await?;
     }
     tidewell_jobs::enqueue(&mut tx, &lanes).await?;
-    if !lanes.is_empty() {
-        db::backlog::add(&mut tx, write.index.id, i64::from(total)).await?;
-    }
-    match db::quota::consume(&mut tx, write.index.organization_id, i64::from(total), job_id).await? {
-        Consumed::Yes(month) => {
-            tx.commit().await?;
-            tracing::info!(%job_id, index_id = %write.index.id, accepted = count, "accepted");
-            Ok((answer, Some(month)))
-        }
-        Consumed::QuotaExceeded(month) => Err(Refusal::Quota(month)),
-    }
+    let units = i64::from(total);
+    let waiting = if lanes.is_empty() { 0 } else { units };
+    let month = match db::accept::count(&mut tx, write.index, waiting, units).await? {
+        Some(month) => month,
+        None => match db::quota::consume(&mut tx, write.index.organization_id, units, job_id).await? {
+            Consumed::Yes(month) => month,
+            Consumed::QuotaExceeded(month) => return Err(Refusal::Quota(month)),
+        },
+    };
+    tx.commit().await?;
+    tracing::info!(%job_id, index_id = %write.index.id, accepted = count, "accepted");
+    Ok((answer, Some(month)))
 }
 
 /// The answer that a request with this key had before.
@@ -162,39 +165,19 @@ async fn insert(conn: &mut PgConnection, write: &Write<'_>, job_id: Uuid) -> Res
             tidewell_jobs::enqueue(conn, &[ResolveFilterDelete { index_id, version }]).await?;
         }
         Writes::Upserts(documents) => {
-            let rows = documents.iter().map(|document| (&*document.id, Some(document.json)));
-            insert_chunks(conn, index_id, job_id, Operation::Upsert, rows, &mut touched).await?;
+            let rows = documents.iter().map(|document| row(&document.id, Some(document.json), &mut touched));
+            db::accept::insert_rows(conn, index_id, job_id, Operation::Upsert, rows).await?;
         }
         Writes::Deletes(ids) => {
-            let rows = ids.iter().map(|id| (*id, None));
-            insert_chunks(conn, index_id, job_id, Operation::Delete, rows, &mut touched).await?;
+            let rows = ids.iter().map(|id| row(id, None, &mut touched));
+            db::accept::insert_rows(conn, index_id, job_id, Operation::Delete, rows).await?;
         }
     }
     Ok((0..LANES).filter(|lane| touched[*lane as usize]).map(|lane| ProjectLane { index_id, lane }).collect())
 }
 
-async fn insert_chunks<'a>(
-    conn: &mut PgConnection,
-    index_id: Uuid,
-    job_id: Uuid,
-    operation: Operation,
-    rows: impl Iterator<Item = (&'a str, Option<&'a str>)>,
-    touched: &mut [bool; LANES as usize],
-) -> Result<(), sqlx::Error> {
-    let mut chunk = Rows::default();
-    let mut bytes = 0;
-    for (id, body) in rows {
-        let lane = lane_of(id);
-        touched[lane as usize] = true;
-        let size = body.map_or(0, str::len);
-        if chunk.lanes.len() == CHUNK_ROWS || (bytes + size > CHUNK_BYTES && bytes > 0) {
-            db::accept::insert_rows(conn, index_id, job_id, operation, &chunk).await?;
-            (chunk, bytes) = (Rows::default(), 0);
-        }
-        chunk.lanes.push(lane);
-        chunk.document_ids.push(id);
-        chunk.bodies.push(body);
-        bytes += size;
-    }
-    db::accept::insert_rows(conn, index_id, job_id, operation, &chunk).await
+fn row<'a>(document_id: &'a str, body: Option<&'a str>, touched: &mut [bool; LANES as usize]) -> Row<'a> {
+    let lane = lane_of(document_id);
+    touched[lane as usize] = true;
+    Row { lane, document_id, body }
 }
