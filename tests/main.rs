@@ -10,5 +10,6 @@ mod faults;
 mod front_door;
 mod isolation;
 mod projecting;
+mod quota;
 mod searching;
 mod tenants;

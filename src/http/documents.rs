@@ -267,6 +267,7 @@ impl From<Refusal> for Error {
                 faults: vec![],
             },
             Refusal::Quota(month) => Self::QuotaExceeded(month),
+            Refusal::Documents(reached) => reached.into(),
             Refusal::Database(error) => error.into(),
         }
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     db::{self, index::Index, key::Key},
     domain::secret,
-    ingest::rate::RateLimiter,
+    ingest::{permits::Permits, rate::RateLimiter},
     typesense,
 };
 
@@ -38,6 +38,7 @@ pub struct State {
     pub limits: Limits,
     pub(super) bodies: Arc<Semaphore>,
     pub(super) rate: Arc<RateLimiter>,
+    pub(super) permits: Arc<Permits>,
     pub(super) uses: Arc<KeyUse>,
     operator_key: Option<[u8; 32]>,
     keys: Cache<[u8; 32], (Arc<Key>, bool)>,
@@ -51,6 +52,7 @@ impl State {
         Self {
             bodies: Arc::new(Semaphore::new(limits.body_bytes_in_flight / super::body::UNIT)),
             rate: Arc::new(RateLimiter::new(pool.clone())),
+            permits: Arc::new(Permits::new(pool.clone())),
             uses: Arc::new(KeyUse::default()),
             operator_key: operator_key.map(secret::hash),
             keys: Cache::builder().max_capacity(10_000).time_to_live(TRUSTED_FOR).build(),
@@ -61,9 +63,10 @@ impl State {
         }
     }
 
-    /// Writes down, until `shutdown` and once more then, which keys have been used: never in a request's path.
-    pub async fn keep_key_uses(&self, shutdown: tokio_util::sync::CancellationToken) {
-        self.uses.keep(&self.pool, shutdown).await;
+    /// Writes down, until `shutdown` and once more then, which keys have been used and what searches have spent: never in a request's
+    /// path.
+    pub async fn keep_books(&self, shutdown: tokio_util::sync::CancellationToken) {
+        tokio::join!(self.uses.keep(&self.pool, shutdown.clone()), self.permits.keep(shutdown));
     }
 
     pub(super) fn is_operator(&self, key: &str) -> bool {

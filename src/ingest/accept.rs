@@ -15,6 +15,7 @@ use crate::{
         index::Index,
         job::NewJob,
         outbox::Operation,
+        plan::CapReached,
         quota::{Consumed, Month},
     },
     domain::{
@@ -77,6 +78,8 @@ pub enum Refusal {
     /// The idempotency key came with another body before.
     Mismatch,
     Quota(Month),
+    /// The plan has no room for so many documents.
+    Documents(CapReached),
     Database(sqlx::Error),
 }
 
@@ -129,16 +132,36 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
     tidewell_jobs::enqueue(&mut tx, &lanes).await?;
     let units = i64::from(total);
     let waiting = if lanes.is_empty() { 0 } else { units };
-    let month = match db::accept::count(&mut tx, write.index, waiting, units).await? {
+    let upserts = if let Writes::Upserts(_) = write.writes { units } else { 0 };
+    let month = match db::accept::count(&mut tx, write.index, waiting, upserts, units).await? {
         Some(month) => month,
-        None => match db::quota::consume(&mut tx, write.index.organization_id, units, job_id).await? {
-            Consumed::Yes(month) => month,
-            Consumed::QuotaExceeded(month) => return Err(Refusal::Quota(month)),
-        },
+        None => {
+            let consumed = db::quota::consume(&mut tx, write.index.organization_id, units, job_id).await?;
+            let Consumed::Yes(month) = consumed else { return Err(Refusal::Quota(consumed.month())) };
+            if let Writes::Upserts(documents) = &write.writes {
+                check_documents(&mut tx, write.index, documents).await?;
+            }
+            month
+        }
     };
     tx.commit().await?;
     tracing::info!(%job_id, index_id = %write.index.id, accepted = count, "accepted");
     Ok((answer, Some(month)))
+}
+
+/// Refuses documents that the plan has no room for. What waits counts as a document each, this request's among it, unless the record
+/// shows that this one replaces it: at the cap, documents can still be changed. The organization is locked, so requests come one by one.
+async fn check_documents(conn: &mut PgConnection, index: &Index, documents: &[Document<'_>]) -> Result<(), Refusal> {
+    let Some(holding) = db::plan::holding(conn, index.organization_id).await? else { return Ok(()) };
+    let Some(limit) = holding.max_documents.filter(|limit| holding.documents + holding.waiting > *limit) else {
+        return Ok(());
+    };
+    let ids: Vec<&str> = documents.iter().map(|document| &*document.id).collect();
+    let known = db::accept::known(conn, index.id, &ids).await?;
+    match holding.documents + holding.waiting - known > limit {
+        true => Err(Refusal::Documents(CapReached { what: "documents", limit, used: holding.documents })),
+        false => Ok(()),
+    }
 }
 
 /// The answer that a request with this key had before.
