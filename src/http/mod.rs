@@ -11,6 +11,7 @@ mod health;
 mod indexes;
 mod jobs;
 mod keys;
+mod native;
 mod observe;
 mod openapi;
 mod organizations;
@@ -47,6 +48,7 @@ pub fn router(state: State) -> Router {
         .route_layer(RequestDecompressionLayer::new())
         .route_layer(middleware::from_fn(body::known_coding))
         .route_layer(middleware::from_fn_with_state(state.clone(), caller::authenticate))
+        .merge(native::routes(&state))
         .merge(health::routes())
         .split_for_parts();
     let openapi = openapi::json(&openapi);
