@@ -125,6 +125,11 @@ impl Error {
         Self::Unprocessable { code: "validation_failed", detail: "see errors".to_owned(), faults }
     }
 
+    /// Whether another request, or another caller, may fare better.
+    pub(super) fn is_the_callers(&self) -> bool {
+        self.status().is_client_error()
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
@@ -142,7 +147,7 @@ impl Error {
         }
     }
 
-    fn problem(self) -> Problem {
+    pub(super) fn problem(self) -> Problem {
         let status = self.status();
         let (code, detail) = match &self {
             Self::Invalid { code, detail }

@@ -2,17 +2,20 @@
 
 mod credentials;
 mod envelope;
+mod retrieve;
+mod search;
 
 use axum::{middleware, routing::any};
 use tower_http::decompression::RequestDecompressionLayer;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Error, State, body, caller};
 
 /// What Typesense's clients may ask for besides, each with all that is below it.
 const NOT_OFFERED: [&str; 14] = [
     "/collections",
-    "/multi_search",
+    // Not the document of that id.
+    "/collections/{index}/documents/export",
     "/aliases",
     "/analytics",
     "/conversations",
@@ -33,8 +36,7 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
     let routes = NOT_OFFERED
         .into_iter()
         .fold(routes, |routes, path| {
-            let routes = routes.route(&format!("{path}/{{*rest}}"), any(not_offered));
-            if path == "/multi_search" { routes } else { routes.route(path, any(not_offered)) }
+            routes.route(path, any(not_offered)).route(&format!("{path}/{{*rest}}"), any(not_offered))
         })
         .method_not_allowed_fallback(not_offered)
         .layer(RequestDecompressionLayer::new())
@@ -50,6 +52,10 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
 /// What is offered, with whole paths.
 fn offered() -> OpenApiRouter<State> {
     OpenApiRouter::new()
+        .routes(routes!(search::search))
+        .routes(routes!(search::multi_search))
+        .routes(routes!(retrieve::collection))
+        .routes(routes!(retrieve::document))
 }
 
 /// Not a 404: a client would take that for a document or a collection that isn't there.
