@@ -5,17 +5,15 @@ mod envelope;
 mod retrieve;
 mod search;
 
-use axum::{middleware, routing::any};
+use axum::{Router, middleware, routing::any};
 use tower_http::decompression::RequestDecompressionLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Error, State, body, caller};
 
 /// What Typesense's clients may ask for besides, each with all that is below it.
-const NOT_OFFERED: [&str; 14] = [
+const NOT_OFFERED: [&str; 13] = [
     "/collections",
-    // Not the document of that id.
-    "/collections/{index}/documents/export",
     "/aliases",
     "/analytics",
     "/conversations",
@@ -35,9 +33,9 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
     let (routes, openapi) = offered().split_for_parts();
     let routes = NOT_OFFERED
         .into_iter()
-        .fold(routes, |routes, path| {
-            routes.route(path, any(not_offered)).route(&format!("{path}/{{*rest}}"), any(not_offered))
-        })
+        .fold(routes, |routes, path| routes.nest(path, Router::new().fallback(not_offered)))
+        // Not the document of that id.
+        .route("/collections/{index}/documents/export", any(not_offered))
         .method_not_allowed_fallback(not_offered)
         .layer(RequestDecompressionLayer::new())
         .layer(middleware::from_fn(body::known_coding))
