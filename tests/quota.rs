@@ -301,3 +301,58 @@ async fn money_for_a_thousand_that_nobody_began_goes_back() {
     Meter::stop(&front_end).await;
     assert_eq!((meter.used().await, meter.wallet().await), (100, (30, 0)));
 }
+
+#[tokio::test]
+async fn searches_are_units_by_whatever_route_and_those_that_fail_are_none() {
+    let stack = Stack::start().await;
+    let tenant = on_plan(&stack, json!({ "monthlyUnits": 20 })).await;
+    let job = tenant.client.post(BATCH, &books(0..5)).await.expect(202);
+    tenant.client.ended(&job).await;
+    let search = "/v1/indexes/books/search";
+    let several = |n: usize| json!({ "searches": vec![json!({ "index": "books", "q": "book" }); n] });
+    tenant.client.post(search, &json!({ "q": "book" })).await.expect(200);
+    tenant.client.post(search, &json!({ "q": "book", "facetBy": "nothing" })).await.problem(400, "invalid_request");
+    tenant.client.post("/v1/multi-search", &several(3)).await.expect(200);
+    let mut broken = several(3);
+    broken["searches"][1]["facetBy"] = json!("nothing");
+    tenant.client.post("/v1/multi-search", &broken).await.problem(400, "invalid_request");
+    let native =
+        json!({ "searches": [{ "collection": "books", "q": "book" }, { "collection": "books", "facet_by": "no" }] });
+    tenant.client.post("/multi_search", &native).await.expect(200);
+    // Ten so far, the five documents among them.
+    tenant.client.post("/v1/multi-search", &several(12)).await.problem(429, "quota_exceeded");
+    let warned = tenant.client.post("/v1/multi-search", &several(10)).await;
+    assert_eq!(warned.header("x-quota-warning"), Some("20 of 20 units of this month are used"));
+    warned.expect(200);
+    let refused = tenant.client.post(search, &json!({ "q": "book" })).await;
+    refused.problem(429, "quota_exceeded");
+    assert_eq!((&refused.body["limit"], &refused.body["used"]), (&json!(20), &json!(20)));
+    tenant.client.post(BATCH, &books(5..6)).await.problem(429, "quota_exceeded");
+    crate::support::eventually(Duration::from_secs(60), || async {
+        match usage(&stack).await["used"].as_i64() {
+            Some(20) => Ok(()),
+            used => Err(used),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_front_end_that_is_stopped_gives_back_what_it_did_not_spend() {
+    let stack = Stack::start().await;
+    let tenant = on_plan(&stack, json!({ "monthlyUnits": 1000 })).await;
+    let job = tenant.client.post(BATCH, &books(0..5)).await.expect(202);
+    tenant.client.ended(&job).await;
+    for _ in 0..7 {
+        tenant.client.post("/v1/indexes/books/search", &json!({ "q": "book" })).await.expect(200);
+    }
+    stack.front.process.stop();
+    let pool = stack.setting.pool().await;
+    let (used, held): (i64, i64) = sqlx::query_as(
+        "select (select sum(used) from tidewell.usage)::bigint, (select count(*) from tidewell.reservations)",
+    )
+    .fetch_one(&pool)
+    .await
+    .expect("the usage");
+    assert_eq!((used, held), (12, 0));
+}

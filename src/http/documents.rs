@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::{
     Json,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -16,13 +16,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Error, Fault, State,
     body::{self, WriteBody},
-    caller::Caller,
+    caller::{Caller, Spent},
     params::{Path, Query},
     request_id::RequestId,
     responses::Failures,
 };
 use crate::{
-    db::{idempotency::Scope, quota::Month},
+    db::idempotency::Scope,
     domain::{
         document::{Document, MAX_DOCUMENTS, Rejection, id_fault},
         filter,
@@ -152,20 +152,16 @@ impl WriteRequest {
             backlog_limit: self.state.limits.backlog,
         };
         let (accepted, month) = ingest::accept(&self.state.pool, write).await?;
-        Ok(answer(accepted, month))
+        if let Some(month) = month {
+            Spent::of(&self.parts).note(month);
+        }
+        Ok(answer(accepted))
     }
 }
 
-fn answer(accepted: Accepted, month: Option<Month>) -> Response {
+fn answer(accepted: Accepted) -> Response {
     let location = format!("/v1/jobs/{}", accepted.job_id);
-    let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted)).into_response();
-    if let Some(Month { used, limit: Some(limit), .. }) = month
-        && used.saturating_mul(5) >= limit.saturating_mul(4)
-        && let Ok(value) = HeaderValue::from_str(&format!("{used} of {limit} units of this month are used"))
-    {
-        response.headers_mut().insert("x-quota-warning", value);
-    }
-    response
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted)).into_response()
 }
 
 /// A line that is not UTF-8 is one document's fault.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     db::{self, plan::CapReached},
+    ingest::permits::Denied,
     typesense,
 };
 
@@ -133,6 +134,11 @@ impl Error {
         Self::Unprocessable { code: "validation_failed", detail: "see errors".to_owned(), faults }
     }
 
+    /// Whether another request, or another caller, may fare better.
+    pub(super) fn is_the_callers(&self) -> bool {
+        self.status().is_client_error()
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
@@ -150,7 +156,7 @@ impl Error {
         }
     }
 
-    fn problem(self) -> Problem {
+    pub(super) fn problem(self) -> Problem {
         let status = self.status();
         let (code, detail) = match &self {
             Self::Invalid { code, detail }
@@ -255,6 +261,15 @@ impl From<sqlx::Error> for Error {
             return Self::invalid("a text holds a NUL character, or a moment lies beyond what can be stored");
         }
         Self::Internal(error.to_string())
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Quota(month) => Self::QuotaExceeded(month),
+            Denied::Database(error) => error.into(),
+        }
     }
 }
 

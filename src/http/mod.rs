@@ -11,6 +11,7 @@ mod health;
 mod indexes;
 mod jobs;
 mod keys;
+mod native;
 mod observe;
 mod openapi;
 mod organizations;
@@ -48,6 +49,7 @@ pub fn router(state: State) -> Router {
         .route_layer(RequestDecompressionLayer::new())
         .route_layer(middleware::from_fn(body::known_coding))
         .route_layer(middleware::from_fn_with_state(state.clone(), caller::authenticate))
+        .merge(native::routes(&state))
         .merge(health::routes())
         .split_for_parts();
     let openapi = openapi::json(&openapi);
@@ -72,6 +74,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(documents::delete))
         .routes(routes!(search::search))
         .routes(routes!(search::multi_search))
+        .routes(routes!(search::suggest::suggest))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(dead_letters::list))
@@ -87,7 +90,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(plans::list))
         .routes(routes!(plans::put))
         .routes(routes!(indexes::list, indexes::create))
-        .routes(routes!(indexes::show))
+        .routes(routes!(indexes::show, indexes::update))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
 }

@@ -260,6 +260,12 @@ impl Permit {
         self.month
     }
 
+    /// Spends all of them.
+    pub fn spend_all(self) -> Month {
+        let units = self.units;
+        self.spend(units)
+    }
+
     fn with_held(&self, act: impl FnOnce(&mut Held)) {
         if let Some(held) = lock(&self.account.state).held.iter_mut().find(|held| held.id == self.reservation) {
             act(held);
