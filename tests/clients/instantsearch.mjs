@@ -36,7 +36,7 @@ assert.equal(results[1].nbHits, 30)
 assert.deepEqual(results[1].facets.genre, { poetry: 10, prose: 20 })
 
 const [values] = await searchClient.searchForFacetValues([
-  { indexName: 'books', params: { facetName: 'genre', facetQuery: 'pro', query: '' } },
+  { indexName: 'books', params: { facetName: 'genre', facetQuery: 'pro', facets: ['genre'], query: '' } },
 ])
 assert.deepEqual(values.facetHits.map(({ value, count }) => [value, count]), [['prose', 20]])
 await assert.rejects(searchClient.search([{ indexName: 'films', params: { query: 'a' } }]), /404/)
