@@ -4,11 +4,13 @@
 mod support;
 
 mod accepting;
+mod clients;
 mod dead_letters;
 mod dev;
 mod faults;
 mod front_door;
 mod isolation;
+mod native;
 mod projecting;
 mod quota;
 mod searching;
