@@ -4,6 +4,7 @@
 mod support;
 
 mod accepting;
+mod compatible_writes;
 mod dead_letters;
 mod dev;
 mod faults;

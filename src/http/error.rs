@@ -142,7 +142,11 @@ impl Error {
         }
     }
 
-    fn problem(self) -> Problem {
+    /// The error as its body; what failed on our side is logged here.
+    pub(super) fn problem(self) -> Problem {
+        if let Self::Internal(reason) = &self {
+            tracing::error!(reason, "a request failed");
+        }
         let status = self.status();
         let (code, detail) = match &self {
             Self::Invalid { code, detail }
@@ -198,9 +202,6 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if let Self::Internal(reason) = &self {
-            tracing::error!(reason, "a request failed");
-        }
         let retry_after = match &self {
             Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 Some(i64::from(*retry_after))

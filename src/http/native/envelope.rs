@@ -26,7 +26,7 @@ pub(super) async fn wrap(request: Request, next: Next) -> Response {
 }
 
 /// Typesense knows one status for requests that are wrong.
-fn status(problem: &Problem) -> StatusCode {
+pub(super) fn status(problem: &Problem) -> StatusCode {
     match problem.code.as_str() {
         "validation_failed" => StatusCode::BAD_REQUEST,
         _ => StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -34,7 +34,7 @@ fn status(problem: &Problem) -> StatusCode {
 }
 
 /// What is wrong, in one sentence: each fault with its place.
-fn message(problem: &Problem) -> String {
+pub(super) fn message(problem: &Problem) -> String {
     if problem.errors.is_empty() {
         return problem.detail.clone();
     }

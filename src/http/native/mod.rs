@@ -1,11 +1,14 @@
 //! Typesense's own routes, so that its official clients work unchanged with a tenant key for an API key.
 
+mod answers;
 mod credentials;
 mod envelope;
+mod import;
+mod writes;
 
 use axum::{middleware, routing::any};
 use tower_http::decompression::RequestDecompressionLayer;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Error, State, body, caller};
 
@@ -50,6 +53,9 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
 /// What is offered, with whole paths.
 fn offered() -> OpenApiRouter<State> {
     OpenApiRouter::new()
+        .routes(routes!(writes::create, writes::delete_by_filter))
+        .routes(routes!(writes::update, writes::delete))
+        .routes(routes!(import::import))
 }
 
 /// Not a 404: a client would take that for a document or a collection that isn't there.
