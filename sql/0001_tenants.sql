@@ -67,6 +67,8 @@ create table tidewell.indexes (
     -- The physical collection behind the alias; null until the first write needs it.
     collection text,
     max_attempts integer not null default 8 check (max_attempts between 1 and 100),
+    -- For how long the answer to a search may be given again; 0: never.
+    cache_seconds integer not null default 0 check (cache_seconds between 0 and 60),
     created_at timestamptz not null default now(),
     unique (organization_id, slug)
 );

@@ -98,7 +98,7 @@ struct Direct {
 impl Direct {
     fn new(stack: &Stack, tenant: &Tenant, index: &Index, queries: &[String]) -> anyhow::Result<Self> {
         let query_by = searchable(&documents::fields()).join(",");
-        let confined = filter::confine(None, tenant.organization.parse()?);
+        let confined = filter::confine([], tenant.organization.parse()?);
         let search = |query: &String| -> Value {
             json!({ "searches": [{
                 "collection": index.alias, "q": query, "query_by": query_by, "page": 1, "per_page": 10,

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use tidewell::{
     db::{
         self,
-        index::{Index, NewIndex},
+        index::{Changes, Index, NewIndex},
     },
     domain::fields,
 };
@@ -38,6 +38,8 @@ pub(crate) enum Command {
         #[arg(long)]
         org: Option<String>,
     },
+    /// Change an index; what is left out stays as it is
+    Update(Update),
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +58,24 @@ pub(crate) struct Create {
     /// How often a failed write is tried before it is a dead letter [default: 8]
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=100))]
     max_attempts: Option<i32>,
+    /// For how many seconds the answer to a search may be given again [default: 0, never]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..=60))]
+    cache_seconds: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    /// Its id, or its slug
+    index: String,
+    /// The organization's id or slug, where several have an index of that slug
+    #[arg(long)]
+    org: Option<String>,
+    /// How often a failed write is tried before it is a dead letter
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=100))]
+    max_attempts: Option<i32>,
+    /// For how many seconds the answer to a search may be given again; 0: never
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..=60))]
+    cache_seconds: Option<i32>,
 }
 
 pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
@@ -84,6 +104,12 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             )
         }
         Command::Show { index, org } => show(session, &find(&pool, org.as_deref(), index).await?),
+        Command::Update(update) => {
+            let index = find(&pool, update.org.as_deref(), &update.index).await?;
+            let changes = Changes { max_attempts: update.max_attempts, cache_seconds: update.cache_seconds };
+            let changed = db::index::update(&pool, index.id, &changes).await?;
+            show(session, &changed.context("the index has gone meanwhile")?)
+        }
     }
 }
 
@@ -98,8 +124,13 @@ async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
         bail!("the fields can't be taken: {}", faults.join("; "));
     }
     let organization = organization::find(pool, &create.org).await?;
-    let new =
-        NewIndex { slug: &create.slug, fields: &fields, default_sorting_field, max_attempts: create.max_attempts };
+    let new = NewIndex {
+        slug: &create.slug,
+        fields: &fields,
+        default_sorting_field,
+        max_attempts: create.max_attempts,
+        cache_seconds: create.cache_seconds,
+    };
     db::index::insert(pool, organization.id, &new).await.map_err(|error| match db::broken_constraint(&error) {
         Some("indexes_organization_id_slug_key") => {
             anyhow::anyhow!("{} has an index {:?} already", organization.slug, create.slug)
@@ -144,6 +175,7 @@ fn view(index: &Index) -> Value {
         "alias": index.alias,
         "collection": index.collection,
         "maxAttempts": index.max_attempts,
+        "cacheSeconds": index.cache_seconds,
         "createdAt": index.created_at,
     })
 }
@@ -156,6 +188,7 @@ fn show(session: &Session, index: &Index) -> anyhow::Result<()> {
             ("organization", index.organization_id.to_string()),
             ("default sorting", maybe(index.default_sorting_field.as_ref())),
             ("attempts", index.max_attempts.to_string()),
+            ("cached for", format!("{} s", index.cache_seconds)),
             ("collection", maybe(index.collection.as_ref())),
             ("created", time(index.created_at)),
         ]);

@@ -9,7 +9,8 @@ use crate::domain::lane::LANES;
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
     () => {
-        "id, organization_id, slug, fields, default_sorting_field, alias, collection, max_attempts, created_at"
+        "id, organization_id, slug, fields, default_sorting_field, alias, collection, max_attempts, cache_seconds,
+         created_at"
     };
 }
 
@@ -26,6 +27,8 @@ pub struct Index {
     /// The physical collection, once made.
     pub collection: Option<String>,
     pub max_attempts: i32,
+    /// For how long the answer to a search may be given again; 0: never.
+    pub cache_seconds: i32,
     pub created_at: DateTime<Utc>,
 }
 
@@ -36,14 +39,16 @@ pub struct NewIndex<'a> {
     pub fields: &'a [serde_json::Value],
     pub default_sorting_field: Option<&'a str>,
     pub max_attempts: Option<i32>,
+    pub cache_seconds: Option<i32>,
 }
 
 /// Makes an index with its lanes. Breaks the constraint `indexes_organization_id_slug_key` or `indexes_alias_key` where the slug is taken.
 pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) -> Result<Index, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let index: Index = sqlx::query_as(concat!(
-        "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts)
-         select $1, id, $3, $4, $5, short_id || '_' || $3, coalesce($6, 8) from tidewell.organizations where id = $2
+        "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts,
+                                       cache_seconds)
+         select $1, id, $3, $4, $5, short_id || '_' || $3, coalesce($6, 8), coalesce($7, 0) from tidewell.organizations where id = $2
          returning ",
         columns!()
     ))
@@ -53,6 +58,7 @@ pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) ->
     .bind(Json(new.fields))
     .bind(new.default_sorting_field)
     .bind(new.max_attempts)
+    .bind(new.cache_seconds)
     .fetch_one(&mut *tx)
     .await?;
     sqlx::query("insert into tidewell.lanes (index_id, lane) select $1, generate_series(0, $2 - 1)")
@@ -111,6 +117,28 @@ pub async fn list(
     .bind(before)
     .bind(limit)
     .fetch_all(pool)
+    .await
+}
+
+/// What may be changed of an index; what is `None` stays.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub max_attempts: Option<i32>,
+    pub cache_seconds: Option<i32>,
+}
+
+/// Changes an index; `None` where there is none.
+pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes) -> Result<Option<Index>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        "update tidewell.indexes
+         set max_attempts = coalesce($2, max_attempts), cache_seconds = coalesce($3, cache_seconds)
+         where id = $1 returning ",
+        columns!()
+    ))
+    .bind(id)
+    .bind(changes.max_attempts)
+    .bind(changes.cache_seconds)
+    .fetch_optional(pool)
     .await
 }
 

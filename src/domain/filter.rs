@@ -34,14 +34,14 @@ pub fn check(filter: &str) -> Result<(), String> {
     }
 }
 
-/// The filter that confines a search to an organization, whatever the caller's own filter (already checked) says.
-pub fn confine(filter: Option<&str>, organization_id: Uuid) -> String {
-    // Exact for a lower-case UUID, which is how one is written here: Typesense folds case and hyphens of what it compares.
-    let tenant = format!("{TENANT_FIELD}:=`{organization_id}`");
-    match filter {
-        Some(filter) => format!("({filter}) && {tenant}"),
-        None => tenant,
+/// The filter that confines a search to an organization and to all of `filters` (already checked), whatever these say.
+pub fn confine<'a>(filters: impl IntoIterator<Item = &'a str>, organization_id: Uuid) -> String {
+    let mut confined = String::new();
+    for filter in filters {
+        confined.extend(["(", filter, ") && "]);
     }
+    // Exact for a lower-case UUID, which is how one is written here: Typesense folds case and hyphens of what it compares.
+    confined + &format!("{TENANT_FIELD}:=`{organization_id}`")
 }
 
 /// What may stand around an operand.
@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn the_tenants_clause_stands_last_and_outside() {
-        let confined = confine(Some("a:1 || b:2"), Uuid::nil());
-        assert_eq!(confined, "(a:1 || b:2) && tenantId:=`00000000-0000-0000-0000-000000000000`");
+        let tenant = "tenantId:=`00000000-0000-0000-0000-000000000000`";
+        assert_eq!(confine([], Uuid::nil()), tenant);
+        assert_eq!(confine(["a:1 || b:2", "c:3"], Uuid::nil()), format!("(a:1 || b:2) && (c:3) && {tenant}"));
     }
 }

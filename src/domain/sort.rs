@@ -6,7 +6,7 @@ use std::fmt;
 /// As many as Typesense takes.
 const MAX_KEYS: usize = 3;
 
-const RULE: &str = "sortBy: 1 to 3 of the form price:asc, _text_match:desc or place(48.9,2.3):asc";
+const RULE: &str = "1 to 3 of the form price:asc, _text_match:desc or place(48.9,2.3):asc";
 
 /// One `field:asc` or `field:desc`, for a geopoint with the place to measure from.
 #[derive(Clone, Copy, Debug, PartialEq)]

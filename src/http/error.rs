@@ -125,6 +125,11 @@ impl Error {
         Self::Unprocessable { code: "validation_failed", detail: "see errors".to_owned(), faults }
     }
 
+    /// Whether another request, or another caller, may fare better.
+    pub(super) fn is_the_callers(&self) -> bool {
+        self.status().is_client_error()
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
@@ -142,11 +147,8 @@ impl Error {
         }
     }
 
-    /// The error as its body; what failed on our side is logged here.
+    /// The error as its body.
     pub(super) fn problem(self) -> Problem {
-        if let Self::Internal(reason) = &self {
-            tracing::error!(reason, "a request failed");
-        }
         let status = self.status();
         let (code, detail) = match &self {
             Self::Invalid { code, detail }
@@ -202,6 +204,9 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if let Self::Internal(reason) = &self {
+            tracing::error!(reason, "a request failed");
+        }
         let retry_after = match &self {
             Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 Some(i64::from(*retry_after))

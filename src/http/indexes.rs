@@ -25,7 +25,7 @@ use super::{
 use crate::{
     db::{
         self,
-        index::{Index, NewIndex},
+        index::{Changes, Index, NewIndex},
     },
     domain::fields,
 };
@@ -65,6 +65,7 @@ pub(super) async fn create(
         fields: &body.fields,
         default_sorting_field: body.default_sorting_field.as_deref(),
         max_attempts: body.max_attempts,
+        cache_seconds: body.cache_seconds,
     };
     let made = db::index::insert(&state.pool, organization.id, &new).await.map_err(|error| {
         match db::broken_constraint(&error) {
@@ -94,6 +95,30 @@ pub(super) async fn show(
     Ok(Answer(IndexView::from(&*index)))
 }
 
+/// Change an index
+///
+/// What is left out stays as it is.
+#[utoipa::path(patch, path = "/v1/indexes/{index}", tag = "indexes", security(("operator" = [])),
+    params(("index" = String, Path, description = "The index's id or slug")),
+    request_body = IndexChanges,
+    responses((status = 200, body = IndexView), Invalid, Refused, NotFound, Conflict, TooLarge, Unprocessable))]
+pub(super) async fn update(
+    _: Operator,
+    caller: Caller,
+    Path(index): Path<String>,
+    Shared(state): Shared<State>,
+    Json(changes): Json<IndexChanges>,
+) -> Result<Answer<IndexView>, Error> {
+    let mut faults = Faults::default();
+    judge_settings(&mut faults, changes.max_attempts, changes.cache_seconds);
+    faults.check()?;
+    let index = state.index(&caller, &index).await?;
+    let changes = Changes { max_attempts: changes.max_attempts, cache_seconds: changes.cache_seconds };
+    let changed = db::index::update(&state.pool, index.id, &changes).await?.ok_or_else(Error::index_not_found)?;
+    state.forget_index(&changed).await;
+    Ok(Answer(IndexView::from(&changed)))
+}
+
 /// An index.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +137,8 @@ pub(super) struct IndexView {
     collection: Option<String>,
     /// How often a document is tried before it becomes a dead letter.
     max_attempts: i32,
+    /// For how many seconds the answer to a search may be given again; 0: never.
+    cache_seconds: i32,
     created_at: DateTime<Utc>,
 }
 
@@ -126,6 +153,7 @@ impl From<&Index> for IndexView {
             alias: index.alias.clone(),
             collection: index.collection.clone(),
             max_attempts: index.max_attempts,
+            cache_seconds: index.cache_seconds,
             created_at: index.created_at,
         }
     }
@@ -146,6 +174,9 @@ pub(super) struct IndexBody {
     /// How often a document is tried before it becomes a dead letter.
     #[schema(minimum = 1, maximum = 100, default = 8)]
     max_attempts: Option<i32>,
+    /// For how many seconds the answer to a search may be given again; 0: never.
+    #[schema(minimum = 0, maximum = 60, default = 0)]
+    cache_seconds: Option<i32>,
     /// Not offered yet: only null is taken.
     #[serde(default)]
     embedding: Value,
@@ -158,12 +189,31 @@ impl IndexBody {
         for fault in fields::faults(&self.fields, self.default_sorting_field.as_deref()) {
             faults.add(&fault.place, fault.message);
         }
-        if self.max_attempts.is_some_and(|attempts| !(1..=100).contains(&attempts)) {
-            faults.add("maxAttempts", "must be 1 to 100");
-        }
+        judge_settings(&mut faults, self.max_attempts, self.cache_seconds);
         if !self.embedding.is_null() {
             faults.add("embedding", "is not offered yet: leave it out, and send vectors in a field with num_dim");
         }
         faults.check()
+    }
+}
+
+/// What changes of an index.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct IndexChanges {
+    /// How often a document is tried before it becomes a dead letter.
+    #[schema(minimum = 1, maximum = 100)]
+    max_attempts: Option<i32>,
+    /// For how many seconds the answer to a search may be given again; 0: never.
+    #[schema(minimum = 0, maximum = 60)]
+    cache_seconds: Option<i32>,
+}
+
+fn judge_settings(faults: &mut Faults, max_attempts: Option<i32>, cache_seconds: Option<i32>) {
+    if max_attempts.is_some_and(|attempts| !(1..=100).contains(&attempts)) {
+        faults.add("maxAttempts", "must be 1 to 100");
+    }
+    if cache_seconds.is_some_and(|seconds| !(0..=60).contains(&seconds)) {
+        faults.add("cacheSeconds", "must be 0 to 60");
     }
 }

@@ -73,6 +73,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(documents::delete))
         .routes(routes!(search::search))
         .routes(routes!(search::multi_search))
+        .routes(routes!(search::suggest::suggest))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(dead_letters::list))
@@ -87,7 +88,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(organizations::top_up))
         .routes(routes!(organizations::plans))
         .routes(routes!(indexes::list, indexes::create))
-        .routes(routes!(indexes::show))
+        .routes(routes!(indexes::show, indexes::update))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
 }

@@ -22,7 +22,10 @@ pub(super) fn base() -> OpenApi {
         .description(Some("A tenant key: `ss_search_…` or `ss_connector_…`"))
         .build();
     let operator = ApiKeyValue::with_description("X-Athena-Key", "The operator key; `X-Athena-Admin-Key` is the same");
+    let typesense =
+        ApiKeyValue::with_description("X-TYPESENSE-API-KEY", "A tenant key, as Typesense's clients send it");
     let mut components = Components::new();
+    components.add_security_scheme("typesense", SecurityScheme::ApiKey(ApiKey::Header(typesense)));
     components.add_security_scheme("tenant", SecurityScheme::Http(tenant));
     components.add_security_scheme("operator", SecurityScheme::ApiKey(ApiKey::Header(operator)));
     add_schema::<Problem>(&mut components);

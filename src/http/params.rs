@@ -39,6 +39,19 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// The query string's pairs, in order, for routes that judge the names themselves.
+pub(super) struct Pairs(pub(super) Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Pairs {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(pairs)| Self(pairs))
+            .map_err(|error| Error::invalid(error.body_text()))
+    }
+}
+
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
     let given = query.split('&').filter(|pair| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty()));
     let uri: Uri = format!("/?{}", given.collect::<Vec<_>>().join("&"))

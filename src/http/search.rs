@@ -1,33 +1,54 @@
 //! Search, confined to the caller's organization whatever the caller asks for.
 
+mod cache;
 mod parameters;
+mod run;
+pub(super) mod suggest;
+mod values;
 mod verdict;
 
 use std::sync::Arc;
 
-use axum::{Json as Answer, extract::State as Shared};
+use axum::{
+    Json as Answer,
+    extract::State as Shared,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
-use super::{Error, Fault, State, body::Json, caller::Caller, params::Path};
-use crate::{db::index::Index, typesense};
+use super::{Error, Fault, State, body::Json, params::Path};
+use crate::typesense;
 
-const SEARCH_SCOPES: [&str; 1] = ["search"];
-const MAX_SEARCHES: usize = 20;
+pub(super) use cache::Results;
+pub(super) use parameters::{Parameters, Spelling};
+pub(super) use run::{MAX_SEARCHES, Search, Searcher, run, run_one};
 
 /// What to search for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Search {
-    /// `*` finds everything.
+#[schema(as = Search)]
+pub(super) struct SearchBody {
+    /// `*` finds everything. At most 500 characters.
     #[serde(default = "everything")]
     q: String,
     /// Fields to search in, 30 at most; left out: the index's string fields.
     query_by: Option<Names>,
+    /// How much each of `queryBy` counts, 0 to 127.
+    query_by_weights: Option<Names>,
+    /// Whether words may be the beginnings of longer ones: `true`, or one for each of `queryBy`.
+    prefix: Option<Names>,
+    /// How many mistakes a word may have, 0 to 2: one, or one for each of `queryBy`.
+    num_typos: Option<Names>,
     /// In Typesense's syntax.
     filter_by: Option<String>,
     facet_by: Option<Names>,
+    /// A facet and the beginning of its values: `genre:poe`.
+    facet_query: Option<String>,
+    /// 10 where left out.
+    #[schema(maximum = 1000)]
+    max_facet_values: Option<u32>,
     /// Such as `price:desc`, `_text_match:desc` or `place(48.9,2.3):asc`; 3 at most.
     sort_by: Option<Names>,
     /// From 1. Not beyond the 10,000th document.
@@ -38,7 +59,14 @@ pub(super) struct Search {
     per_page: Option<u32>,
     include_fields: Option<Names>,
     exclude_fields: Option<Names>,
+    /// Fields of which a hit shows where they match.
     highlight_fields: Option<Names>,
+    /// Those of them that are shown whole rather than as snippets.
+    highlight_full_fields: Option<Names>,
+    /// `<mark>` where left out.
+    highlight_start_tag: Option<String>,
+    /// `</mark>` where left out.
+    highlight_end_tag: Option<String>,
     #[expect(dead_code, reason = "there is one mode so far: reading it refuses the others")]
     mode: Option<Mode>,
 }
@@ -47,12 +75,61 @@ fn everything() -> String {
     "*".to_owned()
 }
 
+impl SearchBody {
+    fn parameters(&self) -> Result<Parameters, Error> {
+        if self.per_page == Some(0) {
+            return Err(Error::validation(vec![Fault::new("perPage", "from 1")]));
+        }
+        let count = |count: Option<u32>| count.map(|count| count.to_string()).unwrap_or_default();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let list = |names: &Option<Names>| names.as_ref().map(Names::text).unwrap_or_default();
+        let mut parameters = Parameters::new(Spelling::Camel);
+        if let Some(filter) = &self.filter_by
+            && filter.is_empty()
+        {
+            return Err(Error::Invalid { code: "invalid_filter", detail: "filterBy: the filter is empty".to_owned() });
+        }
+        for (name, value) in [
+            ("q", self.q.clone()),
+            ("query_by", list(&self.query_by)),
+            ("query_by_weights", list(&self.query_by_weights)),
+            ("prefix", list(&self.prefix)),
+            ("num_typos", list(&self.num_typos)),
+            ("filter_by", text(&self.filter_by)),
+            ("facet_by", list(&self.facet_by)),
+            ("facet_query", text(&self.facet_query)),
+            ("max_facet_values", count(self.max_facet_values)),
+            ("sort_by", list(&self.sort_by)),
+            ("page", count(self.page)),
+            ("per_page", count(self.per_page)),
+            ("include_fields", list(&self.include_fields)),
+            ("exclude_fields", list(&self.exclude_fields)),
+            ("highlight_fields", list(&self.highlight_fields)),
+            ("highlight_full_fields", list(&self.highlight_full_fields)),
+            ("highlight_start_tag", text(&self.highlight_start_tag)),
+            ("highlight_end_tag", text(&self.highlight_end_tag)),
+        ] {
+            parameters.set(name, &value)?;
+        }
+        Ok(parameters)
+    }
+}
+
 /// A list, as an array or as text with commas.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum Names {
     List(Vec<String>),
     Text(String),
+}
+
+impl Names {
+    fn text(&self) -> String {
+        match self {
+            Self::List(names) => names.join(","),
+            Self::Text(names) => names.clone(),
+        }
+    }
 }
 
 /// How hits are found.
@@ -69,7 +146,7 @@ pub(super) struct NamedSearch {
     /// The index's id or slug.
     index: String,
     #[serde(flatten)]
-    search: Search,
+    search: SearchBody,
 }
 
 /// Several searches, answered in order.
@@ -83,40 +160,66 @@ pub(super) struct MultiSearch {
 /// What was found.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Found {
+pub(super) struct Found<'a> {
     /// Each `{document, highlights, …}`.
-    hits: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    hits: Text<'a>,
     /// How many documents match, on all pages.
     found: u64,
-    page: u64,
-    per_page: u64,
-    facet_counts: Vec<Value>,
+    page: u32,
+    per_page: u32,
+    #[schema(value_type = Vec<Object>)]
+    facet_counts: Text<'a>,
     search_time_ms: u64,
+}
+
+/// A list as Typesense wrote it; empty where it wrote none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<'a>(pub(super) Option<&'a RawValue>);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(text) => text.serialize(serializer),
+            None => serializer.collect_seq::<[(); 0]>([]),
+        }
+    }
+}
+
+impl<'a> Found<'a> {
+    fn of(search: &Search, found: &'a typesense::Found) -> Self {
+        Self {
+            hits: Text(found.hits.as_deref()),
+            found: found.found,
+            page: search.page,
+            per_page: search.per_page,
+            facet_counts: Text(found.facet_counts.as_deref()),
+            search_time_ms: found.search_time_ms,
+        }
+    }
 }
 
 /// One answer for each search.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct MultiFound {
-    results: Vec<Found>,
+pub(super) struct MultiFound<'a> {
+    results: Vec<Found<'a>>,
 }
 
 /// Search an index
 #[utoipa::path(post, path = "/v1/indexes/{index}/search", tag = "search",
     params(("index" = String, Path, description = "The index's id or slug")),
-    request_body = Search,
+    request_body = SearchBody,
     responses((status = 200, description = "What was found", body = Found), super::responses::Failures))]
 pub(super) async fn search(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Searcher,
     Path(index): Path<String>,
-    Json(search): Json<Search>,
-) -> Result<Answer<Found>, Error> {
-    caller.require(&SEARCH_SCOPES)?;
-    let index = state.index(&caller, &index).await?;
-    let parameters = parameters::of(&search, &index)?;
-    let answer = state.typesense.multi_search(&[parameters]).await?.pop();
-    let answer = answer.ok_or_else(|| Error::Internal("a search had no answer".to_owned()))?;
-    shape(&search, answer).map(Answer)
+    Json(search): Json<SearchBody>,
+) -> Result<Response, Error> {
+    let index = state.index(&caller.0, &index).await?;
+    let search = search.parameters()?.search(index)?;
+    let found = run_one(&state, &caller, &search).await?;
+    Ok(Answer(Found::of(&search, &found)).into_response())
 }
 
 /// Search several indexes at once
@@ -125,26 +228,21 @@ pub(super) async fn search(
               super::responses::Failures))]
 pub(super) async fn multi_search(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Searcher,
     Json(MultiSearch { searches }): Json<MultiSearch>,
-) -> Result<Answer<MultiFound>, Error> {
-    caller.require(&SEARCH_SCOPES)?;
+) -> Result<Response, Error> {
     if !(1..=MAX_SEARCHES).contains(&searches.len()) {
         return Err(Error::validation(vec![Fault::new("searches", format!("1 to {MAX_SEARCHES} searches"))]));
     }
-    let mut named = Vec::with_capacity(searches.len());
+    let mut ready = Vec::with_capacity(searches.len());
     for (n, search) in searches.into_iter().enumerate() {
-        named.push(read_named(n, search)?);
+        let NamedSearch { index, search } = read_named(n, search)?;
+        ready.push(search.parameters()?.search(state.index(&caller.0, &index).await?)?);
     }
-    let mut parameters = Vec::with_capacity(named.len());
-    for NamedSearch { index, search } in &named {
-        let index: Arc<Index> = state.index(&caller, index).await?;
-        parameters.push(parameters::of(search, &index)?);
-    }
-    let answers = state.typesense.multi_search(&parameters).await?;
-    let results: Result<Vec<Found>, Error> =
-        named.iter().zip(answers).map(|(named, answer)| shape(&named.search, answer)).collect();
-    Ok(Answer(MultiFound { results: results? }))
+    let found: Vec<Arc<typesense::Found>> =
+        run(&state, &caller, &ready).await?.into_iter().collect::<Result<_, Error>>()?;
+    let results = ready.iter().zip(&found).map(|(search, found)| Found::of(search, found)).collect();
+    Ok(Answer(MultiFound { results }).into_response())
 }
 
 /// `flatten` and `deny_unknown_fields` don't go together, so the index's name is taken out by hand.
@@ -154,26 +252,6 @@ fn read_named(n: usize, search: Value) -> Result<NamedSearch, Error> {
     let Some(Value::String(index)) = search.remove("index") else {
         return Err(fault("needs an index, by its id or slug".to_owned()));
     };
-    let search = Search::deserialize(Value::Object(search)).map_err(|error| fault(error.to_string()))?;
+    let search = SearchBody::deserialize(Value::Object(search)).map_err(|error| fault(error.to_string()))?;
     Ok(NamedSearch { index, search })
-}
-
-/// Typesense's answer, or its error, as ours.
-fn shape(search: &Search, answer: typesense::SearchResult) -> Result<Found, Error> {
-    let mut answer = match answer {
-        Ok(answer) => answer,
-        // Not made yet: nothing has been written to the index.
-        Err(typesense::Error::Status { status: 404, message }) if message.starts_with("Not found") => json!({}),
-        Err(error) => return Err(verdict::translate(error)),
-    };
-    let mut take = |name: &str| answer.get_mut(name).map(Value::take).unwrap_or_default();
-    let list = |value: Value| if let Value::Array(list) = value { list } else { Vec::new() };
-    Ok(Found {
-        hits: list(take("hits")),
-        found: take("found").as_u64().unwrap_or(0),
-        page: u64::from(search.page.unwrap_or(1)),
-        per_page: u64::from(search.per_page.unwrap_or(10)),
-        facet_counts: list(take("facet_counts")),
-        search_time_ms: take("search_time_ms").as_u64().unwrap_or(0),
-    })
 }

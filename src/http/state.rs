@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Error,
     caller::{Caller, KeyUse},
+    search::Results,
 };
 use crate::{
     db::{self, index::Index, key::Key},
@@ -39,6 +40,7 @@ pub struct State {
     pub(super) bodies: Arc<Semaphore>,
     pub(super) rate: Arc<RateLimiter>,
     pub(super) uses: Arc<KeyUse>,
+    pub(super) results: Results,
     operator_key: Option<[u8; 32]>,
     keys: Cache<[u8; 32], (Arc<Key>, bool)>,
     indexes: Cache<(Option<Uuid>, String), Arc<Index>>,
@@ -52,6 +54,7 @@ impl State {
             bodies: Arc::new(Semaphore::new(limits.body_bytes_in_flight / super::body::UNIT)),
             rate: Arc::new(RateLimiter::new(pool.clone())),
             uses: Arc::new(KeyUse::default()),
+            results: Results::new(),
             operator_key: operator_key.map(secret::hash),
             keys: Cache::builder().max_capacity(10_000).time_to_live(TRUSTED_FOR).build(),
             indexes: cache().build(),
@@ -86,6 +89,15 @@ impl State {
     /// The index of that id or slug, if it is the caller's; another organization's is not found.
     pub(super) async fn index(&self, caller: &Caller, name: &str) -> Result<Arc<Index>, Error> {
         self.index_within(caller, caller.organization_id(), name).await
+    }
+
+    /// Forgets what is remembered of an index: it has changed.
+    pub(super) async fn forget_index(&self, index: &Index) {
+        for organization_id in [None, Some(index.organization_id)] {
+            for name in [index.id.to_string(), index.slug.clone()] {
+                self.indexes.invalidate(&(organization_id, name)).await;
+            }
+        }
     }
 
     /// As [`State::index`], looked for within an organization that is the caller's to name.

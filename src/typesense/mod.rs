@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 pub use collection::NewCollection;
 pub use documents::{Imported, LineResult};
 pub use error::Error;
-pub use search::SearchResult;
+pub use search::{Found, SearchResult};
 
 /// One Typesense backend: where it is and how to speak to it. Cheap to clone; connections are shared.
 #[derive(Clone)]

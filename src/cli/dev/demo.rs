@@ -79,7 +79,7 @@ async fn index(pool: &PgPool, organization: &Organization) -> Result<Index, sqlx
     }
     let fields = products::fields();
     let default_sorting_field = Some(products::DEFAULT_SORTING_FIELD);
-    let new = NewIndex { slug: INDEX, fields: &fields, default_sorting_field, max_attempts: None };
+    let new = NewIndex { slug: INDEX, fields: &fields, default_sorting_field, max_attempts: None, cache_seconds: None };
     db::index::insert(pool, organization.id, &new).await
 }
 

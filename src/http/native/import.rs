@@ -14,8 +14,7 @@ use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
 use super::{
-    answers::{Refused, Unwritten},
-    envelope,
+    envelope::{Failures, Refused},
     writes::{fault_of, parse, refuse_idempotency_key, refused},
 };
 use crate::{
@@ -51,11 +50,10 @@ pub(super) struct ImportQuery {
 /// line is accepted where its result says so. Once a transaction can't be made (the plan's units are used up, too much waits, the database
 /// is away) the lines from there on are answered with the code that tells why, and may be sent again.
 /// Whether documents fit the index's schema is judged when they are projected; those that do not become dead letters.
-#[utoipa::path(post, path = "/collections/{index}/documents/import", tag = "typesense",
+#[utoipa::path(post, path = "/collections/{index}/documents/import", tag = "typesense", security(("typesense" = [])),
     params(("index" = String, Path, description = "The index's id or slug"), ImportQuery),
     request_body(content = String, content_type = "text/plain", description = "JSON lines"),
-    responses((status = 200, description = "A result for each line", body = String, content_type = "text/plain"),
-              (status = 409, description = "The slug names indexes of several organizations", body = Refused), Unwritten))]
+    responses((status = 200, description = "A result for each line", body = String, content_type = "text/plain"), Failures))]
 pub(super) async fn import(
     request: WriteRequest,
     Query(query): Query<ImportQuery>,
@@ -132,10 +130,10 @@ impl Import {
     }
 
     /// Takes lines in one transaction, unless an earlier one could not be made; their results, and of how many.
-    async fn take(&self, lines: &[Range<usize>], refusal: &mut Option<Fault>) -> (String, usize) {
+    async fn take(&self, lines: &[Range<usize>], refusal: &mut Option<Refused>) -> (String, usize) {
         let judged: Vec<_> = lines.iter().enumerate().map(|(n, line)| self.judge(line, n)).collect();
         let mut documents = Vec::with_capacity(judged.len());
-        let judged: Vec<Result<(), Fault>> = judged
+        let judged: Vec<Result<(), Refused>> = judged
             .into_iter()
             .map(|judged| {
                 judged.map(|document| documents.push(document)).map_err(|rejection| refused(rejection).into())
@@ -176,7 +174,7 @@ impl Import {
         parse(json, n, self.query.action)
     }
 
-    async fn change<'a>(&'a self, documents: &'a [Document<'a>]) -> Result<Vec<Result<Cow<'a, str>, Fault>>, Error> {
+    async fn change<'a>(&'a self, documents: &'a [Document<'a>]) -> Result<Vec<Result<Cow<'a, str>, Refused>>, Error> {
         let change = Change {
             index: &self.index,
             request_id: &self.request_id,
@@ -189,7 +187,7 @@ impl Import {
     }
 
     /// The result of one line, on one line.
-    fn result(&self, outcome: Result<(&str, Cow<'_, str>), Fault>, line: &[u8]) -> String {
+    fn result(&self, outcome: Result<(&str, Cow<'_, str>), Refused>, line: &[u8]) -> String {
         let result = match &outcome {
             Ok((id, json)) => LineResult {
                 document: self.query.return_doc.then(|| serde_json::from_str(json)).and_then(Result::ok),
@@ -197,9 +195,9 @@ impl Import {
                 success: true,
                 ..LineResult::default()
             },
-            Err(Fault { code, message }) => LineResult {
+            Err(Refused { code, error }) => LineResult {
                 code: Some(*code),
-                error: Some(message),
+                error: Some(error),
                 document: serde_json::value::to_raw_value(&String::from_utf8_lossy(line.trim_ascii()))
                     .ok()
                     .map(Cow::Owned),
@@ -208,20 +206,6 @@ impl Import {
         };
         // Of strings and numbers, which can always be written.
         serde_json::to_string(&result).unwrap_or_default()
-    }
-}
-
-/// Why a line was not accepted.
-#[derive(Clone)]
-struct Fault {
-    code: u16,
-    message: String,
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        let problem = error.problem();
-        Self { code: envelope::status(&problem).as_u16(), message: envelope::message(&problem) }
     }
 }
 

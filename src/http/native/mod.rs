@@ -1,21 +1,21 @@
 //! Typesense's own routes, so that its official clients work unchanged with a tenant key for an API key.
 
-mod answers;
 mod credentials;
 mod envelope;
 mod import;
+mod retrieve;
+mod search;
 mod writes;
 
-use axum::{middleware, routing::any};
+use axum::{Router, middleware, routing::any};
 use tower_http::decompression::RequestDecompressionLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Error, State, body, caller};
 
 /// What Typesense's clients may ask for besides, each with all that is below it.
-const NOT_OFFERED: [&str; 14] = [
+const NOT_OFFERED: [&str; 13] = [
     "/collections",
-    "/multi_search",
     "/aliases",
     "/analytics",
     "/conversations",
@@ -35,10 +35,9 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
     let (routes, openapi) = offered().split_for_parts();
     let routes = NOT_OFFERED
         .into_iter()
-        .fold(routes, |routes, path| {
-            let routes = routes.route(&format!("{path}/{{*rest}}"), any(not_offered));
-            if path == "/multi_search" { routes } else { routes.route(path, any(not_offered)) }
-        })
+        .fold(routes, |routes, path| routes.nest(path, Router::new().fallback(not_offered)))
+        // Not the document of that id.
+        .route("/collections/{index}/documents/export", any(not_offered))
         .method_not_allowed_fallback(not_offered)
         .layer(RequestDecompressionLayer::new())
         .layer(middleware::from_fn(body::known_coding))
@@ -56,6 +55,10 @@ fn offered() -> OpenApiRouter<State> {
         .routes(routes!(writes::create, writes::delete_by_filter))
         .routes(routes!(writes::update, writes::delete))
         .routes(routes!(import::import))
+        .routes(routes!(search::search))
+        .routes(routes!(search::multi_search))
+        .routes(routes!(retrieve::collection))
+        .routes(routes!(retrieve::document))
 }
 
 /// Not a 404: a client would take that for a document or a collection that isn't there.

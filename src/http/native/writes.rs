@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::answers::{Refused, Unwritten};
+use super::envelope::Failures;
 use crate::{
     domain::{
         document::{Document, Rejection, id_fault},
@@ -38,11 +38,10 @@ pub(super) struct CreateQuery {
 ///
 /// It is stored durably and projected into the index afterwards: `Location` is the job to ask for. A document without an id is
 /// given one. Whether the document fits the index's schema is judged when it is projected; what does not becomes a dead letter.
-#[utoipa::path(post, path = "/collections/{index}/documents", tag = "typesense",
+#[utoipa::path(post, path = "/collections/{index}/documents", tag = "typesense", security(("typesense" = [])),
     params(("index" = String, Path, description = "The index's id or slug"), CreateQuery),
     request_body(content = Object, description = "A JSON object"),
-    responses((status = 201, description = "Accepted; the document as it is to be stored", body = Object),
-              (status = 409, description = "To be created, and there already", body = Refused), Unwritten))]
+    responses((status = 201, description = "Accepted; the document as it is to be stored", body = Object), Failures))]
 pub(super) async fn create(
     request: WriteRequest,
     Query(CreateQuery { action }): Query<CreateQuery>,
@@ -56,11 +55,11 @@ pub(super) async fn create(
 /// Merge fields into a document
 ///
 /// The fields named replace those of the latest accepted state, objects and arrays whole; a field set to null goes.
-#[utoipa::path(patch, path = "/collections/{index}/documents/{id}", tag = "typesense",
+#[utoipa::path(patch, path = "/collections/{index}/documents/{id}", tag = "typesense", security(("typesense" = [])),
     params(("index" = String, Path, description = "The index's id or slug"),
            ("id" = String, Path, description = "The document's id")),
     request_body(content = Object, description = "The fields to change"),
-    responses((status = 200, description = "Accepted; the document as it is to be stored", body = Object), Unwritten))]
+    responses((status = 200, description = "Accepted; the document as it is to be stored", body = Object), Failures))]
 pub(super) async fn update(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
     let id = existing_id(&request)?;
     let document = Document::parse_as(text(&body)?, 0, id).map_err(refused)?;
@@ -68,10 +67,10 @@ pub(super) async fn update(request: WriteRequest, body: WriteBody) -> Result<Res
 }
 
 /// Delete a document
-#[utoipa::path(delete, path = "/collections/{index}/documents/{id}", tag = "typesense",
+#[utoipa::path(delete, path = "/collections/{index}/documents/{id}", tag = "typesense", security(("typesense" = [])),
     params(("index" = String, Path, description = "The index's id or slug"),
            ("id" = String, Path, description = "The document's id")),
-    responses((status = 200, description = "Accepted; the document as it was", body = Object), Unwritten))]
+    responses((status = 200, description = "Accepted; the document as it was", body = Object), Failures))]
 pub(super) async fn delete(request: WriteRequest) -> Result<Response, Error> {
     let id = existing_id(&request)?;
     write(&request, StatusCode::OK, id, Changes::Delete(id)).await
@@ -99,9 +98,9 @@ pub(super) struct Queued {
 ///
 /// What matches in the state made by exactly the writes ordered before this one is deleted; later writes survive. It is carried out
 /// after the answer: `GET /v1/jobs/{job_id}` counts what was deleted.
-#[utoipa::path(delete, path = "/collections/{index}/documents", tag = "typesense",
+#[utoipa::path(delete, path = "/collections/{index}/documents", tag = "typesense", security(("typesense" = [])),
     params(("index" = String, Path, description = "The index's id or slug"), FilterQuery),
-    responses((status = 200, description = "Accepted", body = Queued), Unwritten))]
+    responses((status = 200, description = "Accepted", body = Queued), Failures))]
 pub(super) async fn delete_by_filter(
     request: WriteRequest,
     Query(FilterQuery { filter_by }): Query<FilterQuery>,

@@ -1,196 +1,208 @@
-//! A search as Typesense takes it: nothing of the caller's but what is named here.
+//! A search's parameters: nothing of a caller's reaches Typesense but what is named here, each checked.
 
-use serde_json::{Map, Value, json};
+use std::{borrow::Cow, fmt::Write, sync::Arc};
 
-use super::{Names, Search};
+use super::{
+    run::Search,
+    values::{Kind, Named},
+};
 use crate::{
     db::index::Index,
-    domain::{
-        document::{TENANT_FIELD, VERSION_FIELD},
-        fields, filter, sort,
-    },
+    domain::{document::VERSION_FIELD, fields},
     http::{Error, Fault},
 };
 
 const MAX_PER_PAGE: u32 = 100;
 /// How deep pages go: Typesense sorts everything before the page, too.
 const MAX_DEPTH: u64 = 10_000;
-/// Characters of a query: Typesense's time grows with the square of it.
-const MAX_QUERY: usize = 500;
-/// Names of one list: what each further field to search in takes of Typesense's memory adds up.
-const MAX_NAMES: usize = 30;
 /// After how long Typesense gives what it has found so far.
 const CUT_OFF_MS: u32 = 5000;
 
-pub(super) fn of(search: &Search, index: &Index) -> Result<Value, Error> {
-    let (page, per_page) = (search.page.unwrap_or(1), search.per_page.unwrap_or(10));
-    check_extent(&search.q, page, per_page)?;
-    if let Some(filter) = &search.filter_by {
-        filter::check(filter).map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
-    }
-    let mut parameters = Map::new();
-    let mut set = |name: &str, value: Value| _ = parameters.insert(name.to_owned(), value);
-    set("collection", json!(index.alias));
-    set("q", json!(search.q));
-    set("page", json!(page));
-    set("per_page", json!(per_page));
-    set("search_cutoff_ms", json!(CUT_OFF_MS));
-    set("filter_by", json!(filter::confine(search.filter_by.as_deref(), index.organization_id)));
-    let mut fields = searched("queryBy", search.query_by.as_ref())?;
-    if fields.is_empty() {
-        fields = fields::searchable(&index.fields);
-        if fields.is_empty() && search.q != "*" {
-            return Err(Error::invalid("queryBy: the index has no string fields to search in by default"));
-        }
-    }
-    if !fields.is_empty() {
-        set("query_by", json!(fields.join(",")));
-    }
-    if let Some(order) = order(search.sort_by.as_ref())? {
-        set("sort_by", json!(order));
-    }
-    let facets = searched("facetBy", search.facet_by.as_ref())?;
-    if !facets.is_empty() {
-        set("facet_by", json!(facets.join(",")));
-    }
-    let mut excluded = shown("excludeFields", search.exclude_fields.as_ref())?;
-    excluded.push(VERSION_FIELD.to_owned());
-    set("exclude_fields", json!(excluded.join(",")));
-    for (name, field, names) in [
-        ("include_fields", "includeFields", &search.include_fields),
-        ("highlight_fields", "highlightFields", &search.highlight_fields),
-    ] {
-        let names = shown(field, names.as_ref())?;
-        // `*` is what there is without the parameter; Typesense 0.24 would take it for a field's name.
-        if !names.is_empty() && !names.iter().any(|name| name == "*") {
-            set(name, json!(names.join(",")));
-        }
-    }
-    Ok(Value::Object(parameters))
+/// Typesense 0.24's parameters that callers may set. Missing on purpose are those that go around filters (`pinned_hits`,
+/// overrides, presets), reach beyond the index (joins), or cost more than one search does (vectors, conversations).
+const OFFERED: [(&str, Kind); 39] = [
+    ("q", Kind::Query),
+    ("query_by", Kind::Searched),
+    ("query_by_weights", Kind::Counts(127)),
+    ("prefix", Kind::Flags),
+    ("infix", Kind::Choices(&["off", "always", "fallback"])),
+    ("max_extra_prefix", Kind::Count(100)),
+    ("max_extra_suffix", Kind::Count(100)),
+    ("pre_segmented_query", Kind::Flag),
+    ("split_join_tokens", Kind::Choice(&["off", "fallback", "always"])),
+    ("num_typos", Kind::Counts(2)),
+    ("min_len_1typo", Kind::Count(100)),
+    ("min_len_2typo", Kind::Count(100)),
+    ("typo_tokens_threshold", Kind::Count(10_000)),
+    ("drop_tokens_threshold", Kind::Count(10_000)),
+    ("filter_by", Kind::Filter),
+    ("sort_by", Kind::Order),
+    ("prioritize_exact_match", Kind::Flag),
+    ("prioritize_token_position", Kind::Flag),
+    ("text_match_type", Kind::Choice(&["max_score", "max_weight"])),
+    ("exhaustive_search", Kind::Flag),
+    ("max_candidates", Kind::Count(10_000)),
+    ("search_cutoff_ms", Kind::Count(CUT_OFF_MS)),
+    ("facet_by", Kind::Searched),
+    ("facet_query", Kind::FacetQuery),
+    ("facet_query_num_typos", Kind::Count(2)),
+    ("max_facet_values", Kind::Count(1000)),
+    ("group_by", Kind::Searched),
+    ("group_limit", Kind::Count(99)),
+    ("include_fields", Kind::Shown),
+    ("exclude_fields", Kind::Shown),
+    ("highlight_fields", Kind::Shown),
+    ("highlight_full_fields", Kind::Shown),
+    ("highlight_affix_num_tokens", Kind::Count(100)),
+    ("highlight_start_tag", Kind::Tag),
+    ("highlight_end_tag", Kind::Tag),
+    ("snippet_threshold", Kind::Count(1000)),
+    ("enable_highlight_v1", Kind::Flag),
+    ("page", Kind::Count(u32::MAX)),
+    ("per_page", Kind::Count(u32::MAX)),
+];
+
+/// Taken from Typesense's own callers, and judged here.
+const NATIVE: [(&str, Kind); 7] = [
+    // Typesense 0.24.1 overlooks both.
+    ("limit", Kind::Count(u32::MAX)),
+    ("offset", Kind::Count(u32::MAX)),
+    ("enable_overrides", Kind::Off),
+    ("use_cache", Kind::Ignored),
+    ("cache_ttl", Kind::Ignored),
+    ("limit_hits", Kind::Ignored),
+    ("x-typesense-user-id", Kind::Ignored),
+];
+
+/// How a caller spells parameters: `filter_by` or `filterBy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Spelling {
+    Snake,
+    Camel,
 }
 
-fn check_extent(q: &str, page: u32, per_page: u32) -> Result<(), Error> {
-    let mut faults = Vec::new();
-    if page == 0 {
-        faults.push(Fault::new("page", "from 1"));
-    }
-    if !(1..=MAX_PER_PAGE).contains(&per_page) {
-        faults.push(Fault::new("perPage", format!("1 to {MAX_PER_PAGE}")));
-    }
-    if u64::from(page) * u64::from(per_page) > MAX_DEPTH {
-        let message = format!("page times perPage may be {MAX_DEPTH} at most: narrow the search with filterBy instead");
-        faults.push(Fault::new("page", message));
-    }
-    if q.chars().count() > MAX_QUERY {
-        faults.push(Fault::new("q", format!("at most {MAX_QUERY} characters")));
-    }
-    if faults.is_empty() { Ok(()) } else { Err(Error::validation(faults)) }
-}
-
-impl Names {
-    /// Each for itself, however the list was sent.
-    fn all(&self) -> Vec<&str> {
+impl Spelling {
+    pub(super) fn of(self, name: &str) -> Cow<'_, str> {
         match self {
-            Self::List(names) => names.iter().flat_map(|name| sort::split(name)).collect(),
-            Self::Text(names) => sort::split(names).collect(),
+            Self::Snake => Cow::Borrowed(name),
+            Self::Camel => {
+                let mut parts = name.split('_');
+                let mut camel = parts.next().unwrap_or_default().to_owned();
+                for part in parts {
+                    let (first, rest) = part.split_at(part.len().min(1));
+                    _ = write!(camel, "{}{rest}", first.to_ascii_uppercase());
+                }
+                Cow::Owned(camel)
+            }
         }
     }
 }
 
-/// Fields that a search looks at: Tidewell's own are not for that.
-fn searched(parameter: &str, names: Option<&Names>) -> Result<Vec<String>, Error> {
-    plain(parameter, names, is_plain).and_then(|names| {
-        names.iter().try_for_each(|name| refuse_own(parameter, name))?;
-        Ok(names)
-    })
+/// Parameters as they come in.
+#[derive(Debug)]
+pub(in crate::http) struct Parameters {
+    spelling: Spelling,
+    set: Vec<(&'static str, String)>,
 }
 
-/// Fields that a hit shows; all of them where `*` stands.
-fn shown(parameter: &str, names: Option<&Names>) -> Result<Vec<String>, Error> {
-    plain(parameter, names, |name| name == "*" || is_plain(name))
-}
-
-fn plain(parameter: &str, names: Option<&Names>, fits: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
-    let mut found: Vec<String> = Vec::new();
-    for name in names.map(Names::all).unwrap_or_default() {
-        if !fits(name) {
-            return Err(Error::invalid(format!("{parameter}: names of fields, of letters, digits, `_`, `.` and `-`")));
-        }
-        if !found.iter().any(|one| one == name) {
-            found.push(name.to_owned());
-        }
-        if found.len() > MAX_NAMES {
-            return Err(Error::invalid(format!("{parameter}: {MAX_NAMES} names at most")));
-        }
-    }
-    Ok(found)
-}
-
-fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c))
-}
-
-fn order(names: Option<&Names>) -> Result<Option<String>, Error> {
-    let keys = names.map(Names::all).unwrap_or_default();
-    let parsed = sort::parse(&keys).map_err(|detail| Error::Invalid { code: "invalid_sort", detail })?;
-    parsed.iter().try_for_each(|key| refuse_own("sortBy", key.field))?;
-    Ok((!parsed.is_empty()).then(|| parsed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")))
-}
-
-fn refuse_own(parameter: &str, field: &str) -> Result<(), Error> {
-    if [TENANT_FIELD, VERSION_FIELD].contains(&field) {
-        return Err(Error::invalid(format!("{parameter}: the field {field} is Tidewell's own")));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn list(text: &str) -> Names {
-        Names::Text(text.to_owned())
+impl Parameters {
+    pub(in crate::http) fn new(spelling: Spelling) -> Self {
+        Self { spelling, set: Vec::with_capacity(12) }
     }
 
-    #[test]
-    fn names_are_plain_and_stand_once() {
-        assert_eq!(searched("queryBy", Some(&list("a, b.c,a,,d-é_1"))).unwrap(), ["a", "b.c", "d-é_1"]);
-        let both = Names::List(vec!["a,b".to_owned(), "a".to_owned()]);
-        assert_eq!(searched("queryBy", Some(&both)).unwrap(), ["a", "b"]);
-        assert_eq!(searched("queryBy", None).unwrap(), [""; 0]);
-        for bad in ["a b", "f(a:[0,1])", "*", "a*", "tenantId", "a,_tidewell_version", "a:b", "a\0"] {
-            assert!(searched("facetBy", Some(&list(bad))).is_err(), "{bad}");
+    /// Takes one by Typesense's name for it, lists as text with commas. An empty one counts as left out, as with Typesense.
+    pub(in crate::http) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        if value.is_empty() && name != "q" {
+            return Ok(());
         }
-        let many: Vec<String> = (0..31).map(|n| format!("f{n}")).collect();
-        assert!(searched("queryBy", Some(&list(&many.join(",")))).is_err());
-        assert_eq!(shown("includeFields", Some(&list("*,tenantId"))).unwrap(), ["*", "tenantId"]);
-        for bad in ["$other(a)", "t*"] {
-            assert!(shown("includeFields", Some(&list(bad))).is_err(), "{bad}");
+        let Some((name, kind)) = OFFERED.iter().chain(&NATIVE).find(|(offered, _)| *offered == name) else {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(50).collect();
+            return Err(Error::invalid(format!("the parameter {name} is not offered")));
+        };
+        if self.get(name).is_some() {
+            return Err(Error::invalid(format!("the parameter {} stands twice", self.spelling.of(name))));
         }
+        if let Some(value) = kind.check(&Named { name, spelling: self.spelling }, value)? {
+            self.set.push((name, value));
+        }
+        Ok(())
     }
 
-    #[test]
-    fn pages_end_at_the_ten_thousandth_document() {
-        for (page, per_page, good) in [
-            (1000, 10, true),
-            (1001, 10, false),
-            (100, 100, true),
-            (101, 100, false),
-            (u32::MAX, 100, false),
-            (0, 10, false),
-        ] {
-            assert_eq!(check_extent("*", page, per_page).is_ok(), good, "{page} {per_page}");
-        }
+    pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
+        self.set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.as_str())
     }
 
-    #[test]
-    fn an_order_by_tidewells_own_fields_is_refused_as_a_request() {
-        assert!(matches!(order(Some(&list("tenantId:asc"))), Err(Error::Invalid { code: "invalid_request", .. })));
-        assert!(matches!(order(Some(&list("price"))), Err(Error::Invalid { code: "invalid_sort", .. })));
-        assert_eq!(
-            order(Some(&list("price : DESC, loc(48.8, 2.3):asc"))).unwrap().unwrap(),
-            "price:desc,loc(48.8,2.3):asc"
-        );
-        assert_eq!(order(Some(&list(""))).unwrap(), None);
+    fn take(&mut self, name: &str) -> Option<String> {
+        let position = self.set.iter().position(|(set, _)| *set == name)?;
+        Some(self.set.swap_remove(position).1)
+    }
+
+    fn take_count(&mut self, name: &str) -> Option<u32> {
+        self.take(name)?.parse().ok()
+    }
+
+    /// The search that they make of an index, with what is left out filled in.
+    pub(in crate::http) fn search(mut self, index: Arc<Index>) -> Result<Search, Error> {
+        let (page, per_page) = self.extent()?;
+        let q = self.take("q").unwrap_or_else(|| "*".to_owned());
+        if self.get("query_by").is_none() {
+            let fields = fields::searchable(&index.fields);
+            if !fields.is_empty() {
+                self.set.push(("query_by", fields.join(",")));
+            } else if q != "*" {
+                let name = self.spelling.of("query_by");
+                return Err(Error::invalid(format!("{name}: the index has no string fields to search in by default")));
+            }
+        }
+        let excluded = match self.take("exclude_fields") {
+            Some(fields) => format!("{fields},{VERSION_FIELD}"),
+            None => VERSION_FIELD.to_owned(),
+        };
+        let cut_off = self.take("search_cutoff_ms").unwrap_or_else(|| CUT_OFF_MS.to_string());
+        let filter = self.take("filter_by");
+        self.set.extend([
+            ("exclude_fields", excluded),
+            ("search_cutoff_ms", cut_off),
+            ("enable_overrides", "false".to_owned()),
+            ("page", page.to_string()),
+            ("per_page", per_page.to_string()),
+        ]);
+        Ok(Search { index, spelling: self.spelling, q, page, per_page, filter, sent: self.set })
+    }
+
+    /// Which page, and of how many hits. Typesense 0.24.1 knows no `offset`, so it must be where a page begins.
+    fn extent(&mut self) -> Result<(u32, u32), Error> {
+        let limit = self.take_count("limit");
+        let per_page = self.take_count("per_page").or(limit).unwrap_or(10);
+        let offset = self.take_count("offset");
+        let page = self.take_count("page");
+        let mut faults = Vec::new();
+        let fault = |name: &str, message: String| Fault::new(&self.spelling.of(name), message);
+        if per_page > MAX_PER_PAGE {
+            faults.push(fault("per_page", format!("at most {MAX_PER_PAGE}")));
+        }
+        let page = match (page, offset) {
+            (page, None) => page.unwrap_or(1),
+            (None, Some(0)) => 1,
+            (None, Some(offset)) if per_page > 0 && offset % per_page == 0 => offset / per_page + 1,
+            (None, Some(_)) => {
+                faults.push(fault("offset", "must be a multiple of limit: pages are what is offered".to_owned()));
+                1
+            }
+            (Some(_), Some(_)) => {
+                faults.push(fault("offset", "stands beside page: send one of them".to_owned()));
+                1
+            }
+        };
+        if page == 0 {
+            faults.push(fault("page", "from 1".to_owned()));
+        }
+        if u64::from(page) * u64::from(per_page) > MAX_DEPTH {
+            let (per_page, filter) = (self.spelling.of("per_page"), self.spelling.of("filter_by"));
+            let message =
+                format!("page times {per_page} may be {MAX_DEPTH} at most: narrow the search with {filter} instead");
+            faults.push(fault("page", message));
+        }
+        if faults.is_empty() { Ok((page, per_page)) } else { Err(Error::validation(faults)) }
     }
 }

@@ -1,0 +1,128 @@
+//! The one way to Typesense that every search takes, whichever route it came by.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{cache::Key, parameters::Spelling, verdict};
+use crate::{
+    db::index::Index,
+    domain::{document::id_fault, filter},
+    http::{Error, State, caller::Caller},
+    typesense::{self, Found},
+};
+
+/// Searches of one request.
+pub(in crate::http) const MAX_SEARCHES: usize = 20;
+
+/// A search that may be run: all of it checked, but not yet confined.
+#[derive(Debug)]
+pub(in crate::http) struct Search {
+    pub(in crate::http) index: Arc<Index>,
+    pub(in crate::http) q: String,
+    pub(in crate::http) page: u32,
+    pub(in crate::http) per_page: u32,
+    pub(super) spelling: Spelling,
+    /// The caller's own.
+    pub(super) filter: Option<String>,
+    /// Everything else, by Typesense's names.
+    pub(super) sent: Vec<(&'static str, String)>,
+}
+
+impl Search {
+    /// Narrowed to the document of an id.
+    pub(in crate::http) fn of_id(self, id: &str) -> Result<Self, Error> {
+        if let Some(fault) = id_fault(id) {
+            return Err(Error::invalid(format!("id: {fault}")));
+        }
+        // Neither can be named in a filter.
+        if id.contains(['`', '\\']) || id.trim() != id {
+            let why = "id: one with a backtick, a backslash or blanks at its edges can't be looked up: search for the document";
+            return Err(Error::invalid(why));
+        }
+        Ok(Self { filter: Some(format!("id:=[`{id}`]")), ..self })
+    }
+}
+
+/// A caller that may search.
+pub(in crate::http) struct Searcher(pub(in crate::http) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Searcher {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.require(&["search"])?;
+        Ok(Self(caller))
+    }
+}
+
+/// Runs the searches of one request and gives their answers in order. Each search is a unit.
+pub(in crate::http) async fn run(
+    state: &State,
+    Searcher(caller): &Searcher,
+    searches: &[Search],
+) -> Result<Vec<Result<Arc<Found>, Error>>, Error> {
+    let keys: Vec<Arc<Key>> = searches.iter().map(|search| Key::of(&search.index, confined(caller, search))).collect();
+    let mut answers: Vec<Option<Result<Arc<Found>, Error>>> = Vec::with_capacity(keys.len());
+    for key in &keys {
+        answers.push(state.results.get(key).await.map(Ok));
+    }
+    let missing: Vec<usize> = (0..keys.len()).filter(|n| answers[*n].is_none()).collect();
+    if !missing.is_empty() {
+        let requests: Vec<&str> = missing.iter().map(|n| keys[*n].request.as_str()).collect();
+        let found = state.typesense.search(&requests).await?;
+        for (n, found) in missing.into_iter().zip(found) {
+            let answer = judge(&searches[n], found).map(Arc::new);
+            if let Ok(found) = &answer {
+                state.results.keep(&keys[n], found).await;
+            }
+            answers[n] = Some(answer);
+        }
+    }
+    let unanswered = || Err(Error::Internal("a search had no answer".to_owned()));
+    Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect())
+}
+
+/// A single search, run.
+pub(in crate::http) async fn run_one(state: &State, caller: &Searcher, search: &Search) -> Result<Arc<Found>, Error> {
+    let answer = run(state, caller, std::slice::from_ref(search)).await?.pop();
+    answer.unwrap_or_else(|| Err(Error::Internal("a search had no answer".to_owned())))
+}
+
+/// The request as Typesense gets it, behind everything that confines the caller. This is the only place that makes one.
+fn confined(_caller: &Caller, search: &Search) -> String {
+    let filters = search.filter.as_deref();
+    let filter = filter::confine(filters, search.index.organization_id);
+    // Text can't fail to become JSON.
+    serde_json::to_string(&Request { search, filter }).unwrap_or_default()
+}
+
+struct Request<'a> {
+    search: &'a Search,
+    filter: String,
+}
+
+impl Serialize for Request<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut request = serializer.serialize_map(None)?;
+        request.serialize_entry("collection", &self.search.index.alias)?;
+        request.serialize_entry("q", &self.search.q)?;
+        for (name, value) in &self.search.sent {
+            request.serialize_entry(name, value)?;
+        }
+        request.serialize_entry("filter_by", &self.filter)?;
+        request.end()
+    }
+}
+
+fn judge(search: &Search, found: Result<Found, typesense::Error>) -> Result<Found, Error> {
+    match found {
+        // Not made yet: nothing has been written to the index.
+        Err(typesense::Error::Status { status: 404, message }) if message.starts_with("Not found") => {
+            Ok(Found::nothing(search.page.into()))
+        }
+        found => found.map_err(|error| verdict::translate(error, search.spelling)),
+    }
+}
