@@ -199,11 +199,9 @@ pub(super) async fn insert_rows<'a>(
     rows: impl Iterator<Item = (&'a str, Option<&'a str>)>,
 ) -> Result<Vec<ProjectLane>, sqlx::Error> {
     let mut touched = [false; LANES as usize];
-    let rows = rows.map(|(document_id, body)| {
-        let lane = lane_of(document_id);
-        touched[lane as usize] = true;
-        Row { lane, document_id, body }
-    });
-    db::accept::insert_rows(conn, index_id, job_id, operation, rows).await?;
+    let rows: Vec<Row<'_>> =
+        rows.map(|(document_id, body)| Row { lane: lane_of(document_id), document_id, body }).collect();
+    rows.iter().for_each(|row| touched[row.lane as usize] = true);
+    db::accept::insert_rows(conn, index_id, job_id, operation, &rows).await?;
     Ok((0..LANES).filter(|lane| touched[*lane as usize]).map(|lane| ProjectLane { index_id, lane }).collect())
 }
