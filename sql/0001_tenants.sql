@@ -4,18 +4,22 @@ create schema if not exists tidewell;
 
 create table tidewell.plans (
     name text primary key,
-    -- Units a calendar month (UTC); null: no cap.
+    -- Units a calendar month (UTC); null, here and below: no cap.
     monthly_units bigint check (monthly_units > 0),
     -- What a thousand units beyond the cap cost, in minor units of the wallet's currency.
-    overage_minor_per_thousand bigint not null check (overage_minor_per_thousand >= 0)
+    overage_minor_per_thousand bigint not null check (overage_minor_per_thousand >= 0),
+    -- What an organization may hold, all its indexes together.
+    max_documents bigint check (max_documents > 0),
+    max_indexes bigint check (max_indexes > 0),
+    max_keys bigint check (max_keys > 0)
 );
 
-insert into tidewell.plans (name, monthly_units, overage_minor_per_thousand) values
-    ('free', 10000, 100),
-    ('starter', 100000, 80),
-    ('pro', 1000000, 50),
-    ('business', 5000000, 30),
-    ('enterprise', null, 0);
+insert into tidewell.plans (name, monthly_units, overage_minor_per_thousand, max_documents, max_indexes, max_keys) values
+    ('free', 10000, 100, 100000, 10, 20),
+    ('starter', 100000, 80, 1000000, 50, 100),
+    ('pro', 1000000, 50, 10000000, 200, 500),
+    ('business', 5000000, 30, 50000000, 1000, 2000),
+    ('enterprise', null, 0, null, null, null);
 
 create table tidewell.organizations (
     id uuid primary key,
@@ -55,6 +59,21 @@ create table tidewell.usage (
     overage_thousands bigint not null default 0,
     primary key (organization_id, month, slot)
 ) with (fillfactor = 50);
+
+-- Units that a front end has taken out of a month ahead of the searches that spend them: they count as used, and what was not spent is
+-- given back. One that is not renewed belongs to a front end that was killed; what it had not spent is lost.
+create table tidewell.reservations (
+    id uuid primary key,
+    organization_id uuid not null references tidewell.organizations (id),
+    month date not null,
+    units bigint not null check (units > 0),
+    spent bigint not null default 0 check (spent between 0 and units),
+    -- Set aside in the wallet for thousands beyond the cap that began with these units.
+    thousands bigint not null default 0,
+    price_minor bigint not null default 0,
+    renewed_at timestamptz not null default now()
+) with (fillfactor = 50);
+create index reservations_by_organization on tidewell.reservations (organization_id);
 
 create table tidewell.indexes (
     id uuid primary key,

@@ -81,6 +81,8 @@ create table tidewell.lanes (
     leased_by text,
     leased_until timestamptz not null default '-infinity',
     settled bigint not null default 0,
+    -- Documents of the record that are not deleted.
+    documents bigint not null default 0,
     primary key (index_id, lane)
 ) with (fillfactor = 50);
 

@@ -11,5 +11,6 @@ mod faults;
 mod front_door;
 mod isolation;
 mod projecting;
+mod quota;
 mod searching;
 mod tenants;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tidewell::ingest::rate::RateLimiter;
 
 use crate::support::{
     eventually, process,
@@ -183,6 +184,27 @@ async fn a_key_makes_no_more_requests_a_minute_than_it_may_over_all_front_ends()
     let statuses = futures::future::join_all(requests).await;
     let admitted = statuses.iter().filter(|status| **status == 200).count();
     assert!((38..=40).contains(&admitted), "{admitted} were admitted");
+}
+
+#[tokio::test]
+async fn idle_front_ends_cost_a_busy_one_little_of_the_limit() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    stack.tenant("rate").await;
+    let id: uuid::Uuid = stack.operator().get("/v1/organizations/rate/keys").await.expect(200)["items"][0]["id"]
+        .as_str()
+        .and_then(|id| id.parse().ok())
+        .expect("a key");
+    let pool = stack.setting.pool().await;
+    for _ in 0..4 {
+        let idle = RateLimiter::new(pool.clone());
+        assert!(idle.admit(id, 1000).await.expect("a decision").admitted);
+    }
+    let busy = RateLimiter::new(pool);
+    let mut admitted = 4;
+    while busy.admit(id, 1000).await.expect("a decision").admitted {
+        admitted += 1;
+    }
+    assert!((950..=1000).contains(&admitted), "{admitted} were admitted");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! search: searches a second through `serve`; beside the same searches sent to Typesense itself.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -52,21 +52,43 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
             used.push(processors);
         }
     }
+    let (alone, direct_alone) = in_turns(&through, &direct, count).await?;
     serve.stop().await?;
     let latency = |name: &str, part: f64| {
         Row::bound(name, percentile(&times, part), percentile(&direct_times, part), "ms").note("ratio = limit ÷ value")
+    };
+    let added = |name: &str, part: f64, limit: f64| {
+        let added = percentile(&alone, part) - percentile(&direct_alone, part);
+        Row::bound(name, added, limit, "ms").note("one client, the same search in turns through serve and at Typesense")
     };
     let limit = format!("/multi_search of Typesense; both {CLIENTS} clients, {DOCUMENTS} documents");
     let mut rows = vec![
         Row::rate("search", median(&values), median(&limits), "searches/s").note(limit),
         latency("search_p50_ms", 0.5),
         latency("search_p99_ms", 0.99),
+        added("search_added_p50_ms", 0.5, 1.0),
+        added("search_added_p99_ms", 0.99, 3.0),
     ];
     rows.extend(cpu::rows("search", &used, count));
     Ok(rows)
 }
 
+/// Milliseconds of each search through the gateway and at Typesense itself, one after the other, so that both see the same machine.
+async fn in_turns(through: &Through, direct: &Direct, count: usize) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    let (mut times, mut direct_times) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for n in 0..count {
+        let started = Instant::now();
+        through.search(n).await?;
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+        let started = Instant::now();
+        direct.search(n).await?;
+        direct_times.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok((times, direct_times))
+}
+
 /// Searches through the gateway.
+#[derive(Clone)]
 struct Through {
     tenant: Tenant,
     path: String,
@@ -79,17 +101,22 @@ impl Through {
         Self { tenant: tenant.clone(), path: index.path("search"), bodies: Arc::new(bodies.collect()) }
     }
 
+    async fn search(&self, n: usize) -> anyhow::Result<()> {
+        self.tenant.api.search(&self.path, self.bodies[n].clone()).await.map(drop)
+    }
+
     async fn run(&self) -> anyhow::Result<Load> {
-        let (api, path, bodies) = (self.tenant.api.clone(), self.path.clone(), self.bodies.clone());
-        load::run(CLIENTS, bodies.len(), move |n| {
-            let (api, path, body) = (api.clone(), path.clone(), bodies[n].clone());
-            async move { api.search(&path, body).await.map(drop) }
+        let through = self.clone();
+        load::run(CLIENTS, self.bodies.len(), move |n| {
+            let through = through.clone();
+            async move { through.search(n).await }
         })
         .await
     }
 }
 
 /// The searches that the gateway makes of them.
+#[derive(Clone)]
 struct Direct {
     typesense: super::raw::Typesense,
     bodies: Arc<Vec<Bytes>>,
@@ -109,11 +136,15 @@ impl Direct {
         Ok(Self { typesense: stack.typesense.clone(), bodies: Arc::new(bodies.collect()) })
     }
 
+    async fn search(&self, n: usize) -> anyhow::Result<()> {
+        self.typesense.multi_search(self.bodies[n].clone()).await.map(drop)
+    }
+
     async fn run(&self) -> anyhow::Result<Load> {
-        let (typesense, bodies) = (self.typesense.clone(), self.bodies.clone());
-        load::run(CLIENTS, bodies.len(), move |n| {
-            let (typesense, body) = (typesense.clone(), bodies[n].clone());
-            async move { typesense.multi_search(body).await.map(drop) }
+        let direct = self.clone();
+        load::run(CLIENTS, self.bodies.len(), move |n| {
+            let direct = direct.clone();
+            async move { direct.search(n).await }
         })
         .await
     }

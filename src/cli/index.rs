@@ -131,12 +131,14 @@ async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
         max_attempts: create.max_attempts,
         cache_seconds: create.cache_seconds,
     };
-    db::index::insert(pool, organization.id, &new).await.map_err(|error| match db::broken_constraint(&error) {
-        Some("indexes_organization_id_slug_key") => {
+    let made = db::index::insert(pool, organization.id, &new).await;
+    let made = made.map_err(|error| match db::broken_constraint(&error) {
+        Some("indexes_organization_id_slug_key" | "indexes_alias_key") => {
             anyhow::anyhow!("{} has an index {:?} already", organization.slug, create.slug)
         }
         _ => error.into(),
-    })
+    })?;
+    Ok(made?)
 }
 
 /// A list of fields, or an object with one as the API takes it.

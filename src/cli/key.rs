@@ -141,7 +141,7 @@ async fn make(session: &Session, pool: &PgPool, create: &Create) -> anyhow::Resu
         rate_limit_per_minute: create.rate_limit_per_minute,
         expires_at: create.expires_at,
     };
-    let key = db::key::insert(pool, &new, &secret).await?;
+    let key = db::key::insert(pool, &new, &secret).await??;
     let mut shown = view(&key);
     shown["rawKey"] = json!(secret.raw);
     session.show(&shown, || {

@@ -10,6 +10,7 @@ mod key;
 mod organization;
 pub(crate) mod output;
 mod page;
+mod plan;
 mod process;
 mod shutdown;
 mod status;
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Key(key::Command),
     /// Plans: how much an organization may use
     #[command(subcommand)]
-    Plan(organization::PlanCommand),
+    Plan(plan::Command),
     /// Writes that failed for good
     #[command(subcommand)]
     DeadLetters(dead_letter::Command),
@@ -89,7 +90,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Org(command) => organization::run(session, command).await,
         Command::Index(command) => index::run(session, command).await,
         Command::Key(command) => key::run(session, command).await,
-        Command::Plan(command) => organization::run_plan(session, command).await,
+        Command::Plan(command) => plan::run(session, command).await,
         Command::DeadLetters(command) => dead_letter::run(session, command).await,
         Command::Job(command) => job::run(session, command).await,
     }

@@ -1,4 +1,4 @@
-//! `tidewell org` and `tidewell plan`.
+//! `tidewell org`.
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -14,7 +14,7 @@ use tidewell::{
 
 use super::{
     Session,
-    output::{maybe, record, table, time},
+    output::{record, table, time},
     page::PageArgs,
 };
 
@@ -69,12 +69,6 @@ pub(crate) enum Command {
         #[arg(value_parser = clap::value_parser!(i64).range(1..=1_000_000_000))]
         amount_minor: i64,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PlanCommand {
-    /// List plans, the smallest first
-    List,
 }
 
 pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
@@ -180,6 +174,9 @@ async fn list(session: &Session, pool: &PgPool, page: &PageArgs) -> anyhow::Resu
 async fn usage(session: &Session, pool: &PgPool, organization: &Organization) -> anyhow::Result<()> {
     let month = db::quota::month(pool, organization.id).await?;
     let month = month.context("the organization has just gone")?;
+    let holding = db::plan::holding(&mut *pool.acquire().await?, organization.id).await?;
+    let holding = holding.context("the organization has just gone")?;
+    let held = |used: i64, limit: Option<i64>| json!({ "used": used, "limit": limit });
     let usage = json!({
         "plan": organization.plan,
         "used": month.used,
@@ -187,27 +184,24 @@ async fn usage(session: &Session, pool: &PgPool, organization: &Organization) ->
         "resetsAt": month.resets_at,
         "overageEnabled": organization.overage_enabled,
         "walletMinor": organization.wallet_minor,
+        "walletReservedMinor": organization.wallet_reserved_minor,
+        "documents": held(holding.documents, holding.max_documents),
+        "indexes": held(holding.indexes, holding.max_indexes),
+        "keys": held(holding.keys, holding.max_keys),
     });
+    let of = |used: i64, limit: Option<i64>| {
+        format!("{used} of {}", limit.map_or("any number".to_owned(), |limit| limit.to_string()))
+    };
     session.show(&usage, || {
         record([
             ("plan", organization.plan.clone()),
-            ("used (units)", month.used.to_string()),
-            ("limit (units)", maybe(month.limit)),
+            ("units", of(month.used, month.limit)),
+            ("documents", of(holding.documents, holding.max_documents)),
+            ("indexes", of(holding.indexes, holding.max_indexes)),
+            ("keys", of(holding.keys, holding.max_keys)),
             ("next month", time(month.resets_at)),
             ("overage enabled", organization.overage_enabled.to_string()),
             ("wallet (minor)", organization.wallet_minor.to_string()),
         ])
-    })
-}
-
-pub(super) async fn run_plan(session: &Session, command: &PlanCommand) -> anyhow::Result<()> {
-    let PlanCommand::List = command;
-    let plans = db::plan::list(&session.database().await?).await?;
-    session.show(&json!({ "items": &plans, "nextCursor": null }), || {
-        let rows = plans
-            .iter()
-            .map(|plan| [plan.name.clone(), maybe(plan.monthly_units), plan.overage_minor_per_thousand.to_string()]);
-        let numbers = ["units a month", "price of 1,000 beyond (minor)"];
-        table(["plan", numbers[0], numbers[1]], &numbers, rows)
     })
 }

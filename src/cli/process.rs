@@ -110,7 +110,7 @@ pub(super) async fn front_end(
         }
     };
     // Its last look comes after the last answer.
-    let (served, ()) = tokio::join!(serving, state.keep_key_uses(ended.clone()));
+    let (served, ()) = tokio::join!(serving, state.keep_books(ended.clone()));
     served
 }
 

@@ -113,14 +113,16 @@ async fn copy(
     copy.finish().await.map(drop)
 }
 
-/// Counts what is accepted: rows that now wait, and units of the month. `None`, with the units not counted, where the month has not
-/// begun or has no room for them: [`quota::consume`] has the last word then.
+/// Counts what is accepted: rows that now wait, `upserts` among them, and units of the month. `None`, with the units not counted, where
+/// the month has not begun or has no room for them, or where the plan's cap of documents is near: [`quota::consume`] has the last word
+/// then, and whoever calls sees to the cap.
 ///
 /// To be the last statement before the commit, after the wake-ups: it locks counters that other requests want, the month's last.
 pub async fn count(
     conn: &mut PgConnection,
     index: &Index,
     waiting: i64,
+    upserts: i64,
     units: i64,
 ) -> Result<Option<Month>, sqlx::Error> {
     sqlx::query_as(concat!(
@@ -136,6 +138,12 @@ pub async fn count(
            and slot = ",
         slot!("$6"),
         "  and (monthly_units is null or used + $4 <= monthly_units)
+           -- Near is the last tenth: requests that are under way beside this one are not seen.
+           and ($7 = 0 or max_documents is null or $7 + max_documents / 10
+                + (select sum(documents - settled) from tidewell.lanes
+                   where index_id in (select id from tidewell.indexes where organization_id = $2))
+                + (select sum(accepted) from tidewell.backlogs
+                   where index_id in (select id from tidewell.indexes where organization_id = $2)) <= max_documents)
          returning used, monthly_units as limit, ",
         resets!()
     ))
@@ -145,6 +153,19 @@ pub async fn count(
     .bind(units)
     .bind(backlog::SLOTS)
     .bind(quota::SLOTS)
+    .bind(upserts)
     .fetch_optional(conn)
+    .await
+}
+
+/// How many of these documents the record holds, undeleted.
+pub async fn known(conn: &mut PgConnection, index_id: Uuid, ids: &[&str]) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "select count(*) from tidewell.documents
+         where index_id = $1 and document_id = any($2) and body is not null",
+    )
+    .bind(index_id)
+    .bind(ids)
+    .fetch_one(conn)
     .await
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool, types::Json};
 use uuid::Uuid;
 
+use super::plan::{self, CapReached};
 use crate::domain::lane::LANES;
 
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
@@ -42,9 +43,17 @@ pub struct NewIndex<'a> {
     pub cache_seconds: Option<i32>,
 }
 
-/// Makes an index with its lanes. Breaks the constraint `indexes_organization_id_slug_key` or `indexes_alias_key` where the slug is taken.
-pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) -> Result<Index, sqlx::Error> {
+/// Makes an index with its lanes, if the plan has room for one more. Breaks the constraint `indexes_organization_id_slug_key` or `indexes_alias_key` where the slug is taken.
+pub async fn insert(
+    pool: &PgPool,
+    organization_id: Uuid,
+    new: &NewIndex<'_>,
+) -> Result<Result<Index, CapReached>, sqlx::Error> {
     let mut tx = pool.begin().await?;
+    let holding = plan::lock_holding(&mut tx, organization_id).await?;
+    if let Err(reached) = plan::room("indexes", holding.max_indexes, holding.indexes) {
+        return Ok(Err(reached));
+    }
     let index: Index = sqlx::query_as(concat!(
         "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts,
                                        cache_seconds)
@@ -72,7 +81,7 @@ pub async fn insert(pool: &PgPool, organization_id: Uuid, new: &NewIndex<'_>) ->
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
-    Ok(index)
+    Ok(Ok(index))
 }
 
 /// One index, by its id.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
+use super::plan::{self, CapReached};
 use crate::domain::secret::NewSecret;
 
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
@@ -46,9 +47,18 @@ pub struct NewKey<'a> {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Stores a new key.
-pub async fn insert(pool: &PgPool, new: &NewKey<'_>, secret: &NewSecret) -> Result<Key, sqlx::Error> {
-    sqlx::query_as(concat!(
+/// Stores a new key, if the plan has room for one more.
+pub async fn insert(
+    pool: &PgPool,
+    new: &NewKey<'_>,
+    secret: &NewSecret,
+) -> Result<Result<Key, CapReached>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let holding = plan::lock_holding(&mut tx, new.organization_id).await?;
+    if let Err(reached) = plan::room("keys", holding.max_keys, holding.keys) {
+        return Ok(Err(reached));
+    }
+    let key = sqlx::query_as(concat!(
         "insert into tidewell.keys (id, organization_id, index_id, name, kind, prefix, hash, scopes, allowed_origins,
                                     rate_limit_per_minute, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -66,8 +76,10 @@ pub async fn insert(pool: &PgPool, new: &NewKey<'_>, secret: &NewSecret) -> Resu
     .bind(new.allowed_origins)
     .bind(new.rate_limit_per_minute)
     .bind(new.expires_at)
-    .fetch_one(pool)
-    .await
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(Ok(key))
 }
 
 /// The living key of that hash, and whether it has expired. A revoked key is not found.

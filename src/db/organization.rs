@@ -9,7 +9,7 @@ use super::quota;
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
     () => {
-        "id, short_id, slug, name, plan, overage_enabled, wallet_minor, created_at"
+        "id, short_id, slug, name, plan, overage_enabled, wallet_minor, wallet_reserved_minor, created_at"
     };
 }
 
@@ -22,7 +22,10 @@ pub struct Organization {
     pub name: String,
     pub plan: String,
     pub overage_enabled: bool,
+    /// What is free in the wallet.
     pub wallet_minor: i64,
+    /// What is set aside for units that are not used yet.
+    pub wallet_reserved_minor: i64,
     pub created_at: DateTime<Utc>,
 }
 
@@ -105,7 +108,7 @@ pub async fn top_up(pool: &PgPool, id: Uuid, amount_minor: i64) -> Result<Organi
          )
          update tidewell.organizations set wallet_minor = wallet_minor + $2
          from entry where organizations.id = entry.organization_id
-         returning organizations.id, short_id, slug, name, plan, overage_enabled, wallet_minor, created_at",
+         returning organizations.id, short_id, slug, name, plan, overage_enabled, wallet_minor, wallet_reserved_minor, created_at",
     )
     .bind(id)
     .bind(amount_minor)

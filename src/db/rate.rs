@@ -18,8 +18,9 @@ pub struct Grant {
     pub free_after: f64,
 }
 
-/// Takes permits for a replica that may spend them for `lives`: an eighth of what the minute has left, at least one, none where
-/// it has none (a `Grant` of 0 permits, which writes nothing). `given_back` is a former grant and how many of it were spent.
+/// Takes permits for a replica that may spend them for `lives`: a hundredth of the limit, but no more than an eighth of what the
+/// minute has left, at least one, none where it has none (a `Grant` of 0 permits, which writes nothing). What idle replicas sit on is
+/// so small a part that five of them cost the one that is busy no more than 5% of the limit. `given_back` is a former grant and how many of it were spent.
 pub async fn grant(
     pool: &PgPool,
     key_id: Uuid,
@@ -47,7 +48,7 @@ pub async fn grant(
              where key_id = $1 and granted_at > clock_timestamp() - make_interval(secs => 60 + $3)
          ), taken as (
              insert into tidewell.rate_grants (key_id, permits)
-             select $1, greatest(1, ($2 - taken) / 8) from minute where taken < $2
+             select $1, greatest(1, least($2 / 100, ($2 - taken) / 8)) from minute where taken < $2
              returning id, permits
          )
          select coalesce((select id from taken), 0) as id,

@@ -57,6 +57,16 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
                  delete from tidewell.outbox
                  where index_id = $1 and lane = $2 and retrying = $3 and version = any($4)
                  returning document_id, coalesce(document_version, version) as version, operation, body
+             ), counted as (
+                 update tidewell.lanes
+                 set documents = lanes.documents + (
+                     select coalesce(sum((operation = 'upsert')::int - (recorded.body is not null)::int), 0)
+                     from projected
+                     left join lateral (
+                         select version, body from tidewell.documents
+                         where index_id = $1 and document_id = projected.document_id limit 1) as recorded on true
+                     where operation <> 'reproject' and projected.version > coalesce(recorded.version, 0))
+                 where index_id = $1 and lane = $2
              )
              insert into tidewell.documents (index_id, document_id, version, accepted_version, body, deleted_at)
              select $1, document_id, version, version, case operation when 'upsert' then body end,

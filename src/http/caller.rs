@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{Error, State};
 use crate::{
-    db::{self, index::Index, key::Key},
+    db::{self, index::Index, key::Key, quota::Month},
     ingest::rate::Decision,
 };
 
@@ -106,9 +106,13 @@ pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Requ
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
+    let spent = Spent::default();
+    request.extensions_mut().insert(spent.clone());
     let Caller::Tenant(key) = &caller else {
         request.extensions_mut().insert(caller);
-        return next.run(request).await;
+        let mut response = next.run(request).await;
+        spent.warn(response.headers_mut());
+        return response;
     };
     state.uses.note(key.id);
     let limit = u32::try_from(key.rate_limit_per_minute).unwrap_or(u32::MAX);
@@ -125,8 +129,34 @@ pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Requ
         request.extensions_mut().insert(caller);
         next.run(request).await
     };
+    spent.warn(response.headers_mut());
     add_rate_headers(response.headers_mut(), limit, decision);
     response
+}
+
+/// The month of the organization whose units a request has spent, for the header that warns of its end.
+#[derive(Clone, Default)]
+pub(super) struct Spent(Arc<OnceLock<Month>>);
+
+impl Spent {
+    /// The slot of a request.
+    pub(super) fn of(parts: &Parts) -> Self {
+        parts.extensions.get().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn note(&self, month: Month) {
+        // Whoever spends for several organizations is the operator, and told of one.
+        _ = self.0.set(month);
+    }
+
+    fn warn(&self, headers: &mut HeaderMap) {
+        if let Some(Month { used, limit: Some(limit), .. }) = self.0.get()
+            && used.saturating_mul(5) >= limit.saturating_mul(4)
+            && let Ok(value) = HeaderValue::from_str(&format!("{used} of {limit} units of this month are used"))
+        {
+            headers.insert("x-quota-warning", value);
+        }
+    }
 }
 
 fn add_rate_headers(headers: &mut HeaderMap, limit: u32, decision: Decision) {

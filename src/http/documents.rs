@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Json,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     Error, Fault, State,
     body::{self, WriteBody},
-    caller::Caller,
+    caller::{Caller, Spent},
     params::{Path, Query},
     request_id::RequestId,
     responses::Failures,
@@ -145,8 +145,7 @@ impl WriteRequest {
     }
 
     async fn write(self, body: &[u8], writes: Writes<'_>, rejected: Vec<Rejection>) -> Result<Response, Error> {
-        let (accepted, month) = self.accept(body, writes, rejected).await?;
-        Ok(answer(accepted, month))
+        Ok(answer(self.accept(body, writes, rejected).await?))
     }
 
     /// Makes the write durable, unless its idempotency key says that it is already.
@@ -155,7 +154,7 @@ impl WriteRequest {
         body: &[u8],
         writes: Writes<'_>,
         rejected: Vec<Rejection>,
-    ) -> Result<(Accepted, Option<Month>), Error> {
+    ) -> Result<Accepted, Error> {
         let index = self.index().await?;
         let Parts { method, uri, headers, .. } = &self.parts;
         let key = idempotency_key(headers)?;
@@ -172,28 +171,26 @@ impl WriteRequest {
             idempotency,
             backlog_limit: self.state.limits.backlog,
         };
-        Ok(ingest::accept(&self.state.pool, write).await?)
+        let (accepted, month) = ingest::accept(&self.state.pool, write).await?;
+        if let Some(month) = month {
+            self.note(month);
+        }
+        Ok(accepted)
+    }
+
+    /// Notes what the request has used, for the answer's headers.
+    pub(super) fn note(&self, month: Month) {
+        Spent::of(&self.parts).note(month);
     }
 }
 
-fn answer(accepted: Accepted, month: Option<Month>) -> Response {
-    let job_id = accepted.job_id;
-    let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
-    describe(&mut response, job_id, month);
-    response
+fn answer(accepted: Accepted) -> Response {
+    (StatusCode::ACCEPTED, [location(accepted.job_id)], Json(accepted)).into_response()
 }
 
-/// Says in an answer's headers which job to ask for, and how much of the month is left where that is little.
-pub(super) fn describe(response: &mut Response, job_id: Uuid, month: Option<Month>) {
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{job_id}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    if let Some(Month { used, limit: Some(limit), .. }) = month
-        && used.saturating_mul(5) >= limit.saturating_mul(4)
-        && let Ok(value) = HeaderValue::from_str(&format!("{used} of {limit} units of this month are used"))
-    {
-        response.headers_mut().insert("x-quota-warning", value);
-    }
+/// Which job to ask for.
+pub(super) fn location(job_id: Uuid) -> (HeaderName, String) {
+    (header::LOCATION, format!("/v1/jobs/{job_id}"))
 }
 
 /// A line that is not UTF-8 is one document's fault.
@@ -295,6 +292,7 @@ impl From<Refusal> for Error {
                 faults: vec![],
             },
             Refusal::Quota(month) => Self::QuotaExceeded(month),
+            Refusal::Documents(reached) => reached.into(),
             Refusal::Database(error) => error.into(),
         }
     }

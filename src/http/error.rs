@@ -8,7 +8,14 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{db, typesense};
+use crate::{
+    db::{self, plan::CapReached},
+    ingest::permits::Denied,
+    typesense,
+};
+
+/// Seconds until it may be worth asking again for room that only people make.
+const CAPS_CHANGE_IN: i64 = 3600;
 
 /// What a handler may fail with. The request id is added where the answer leaves the router.
 #[derive(Debug)]
@@ -51,6 +58,8 @@ pub enum Error {
         retry_after: u32,
     },
     QuotaExceeded(db::quota::Month),
+    /// The plan has no room for more of something.
+    CapReached(CapReached),
     /// Not now: `Retry-After` says when, in seconds.
     Unavailable {
         detail: String,
@@ -93,13 +102,13 @@ pub struct Problem {
     pub request_id: String,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub errors: Vec<Fault>,
-    /// Of `quota_exceeded`: units a month.
+    /// Of `quota_exceeded`: units a month, or how many of something the plan has room for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<i64>,
-    /// Of `quota_exceeded`: units used so far.
+    /// Of `quota_exceeded`: how much of that is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<i64>,
-    /// Of `quota_exceeded`: when the next month begins.
+    /// Of `quota_exceeded`: when the next month begins, where that helps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<chrono::DateTime<chrono::Utc>>,
 }
@@ -141,7 +150,7 @@ impl Error {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited { .. } | Self::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::QuotaExceeded(_) | Self::CapReached(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -171,6 +180,7 @@ impl Error {
                 "quota_exceeded",
                 "the plan's units of this month are used up, and the wallet does not cover more".to_owned(),
             ),
+            Self::CapReached(reached) => ("quota_exceeded", reached.to_string()),
             Self::Unavailable { detail, .. } => ("unavailable", detail.clone()),
             // The reason is logged with the request id, never sent.
             Self::Internal(_) => {
@@ -196,6 +206,10 @@ impl Error {
                 problem.used = Some(month.used);
                 problem.resets_at = Some(month.resets_at);
             }
+            Self::CapReached(reached) => {
+                problem.limit = Some(reached.limit);
+                problem.used = Some(reached.used);
+            }
             _ => {}
         }
         problem
@@ -213,6 +227,7 @@ impl IntoResponse for Error {
             }
             Self::Conflict { code: "idempotency_in_progress", .. } => Some(1),
             Self::QuotaExceeded(month) => Some(month.resets_in_seconds),
+            Self::CapReached(_) => Some(CAPS_CHANGE_IN),
             _ => None,
         };
         let status = self.status();
@@ -247,6 +262,21 @@ impl From<sqlx::Error> for Error {
             return Self::invalid("a text holds a NUL character, or a moment lies beyond what can be stored");
         }
         Self::Internal(error.to_string())
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Quota(month) => Self::QuotaExceeded(month),
+            Denied::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<CapReached> for Error {
+    fn from(reached: CapReached) -> Self {
+        Self::CapReached(reached)
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn create(
             }
             _ => error.into(),
         }
-    })?;
+    })??;
     let location = format!("/v1/indexes/{}", made.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(IndexView::from(&made))).into_response())
 }

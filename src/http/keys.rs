@@ -90,7 +90,7 @@ pub(super) async fn create(
         expires_at: body.expires_at,
     };
     let secret = secret::new_key(body.kind);
-    let made = db::key::insert(&state.pool, &new, &secret).await?;
+    let made = db::key::insert(&state.pool, &new, &secret).await??;
     Ok((StatusCode::CREATED, Answer(KeyView { raw_key: Some(secret.raw), ..KeyView::from(made) })))
 }
 

@@ -17,6 +17,7 @@ mod openapi;
 mod organizations;
 mod page;
 mod params;
+mod plans;
 mod request_id;
 mod responses;
 mod search;
@@ -86,7 +87,8 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(organizations::show, organizations::update))
         .routes(routes!(organizations::usage))
         .routes(routes!(organizations::top_up))
-        .routes(routes!(organizations::plans))
+        .routes(routes!(plans::list))
+        .routes(routes!(plans::put))
         .routes(routes!(indexes::list, indexes::create))
         .routes(routes!(indexes::show, indexes::update))
         .routes(routes!(keys::list, keys::create))

@@ -23,7 +23,8 @@ use super::{
 use crate::db::{
     self,
     organization::{Changes, Organization},
-    plan::Plan,
+    plan::Holding,
+    quota::Month,
 };
 
 /// More than this in one top-up is taken for a slip of the hand.
@@ -114,16 +115,11 @@ pub(super) async fn usage(
     if caller.organization_id().is_some_and(|own| own != organization.id) {
         return Err(Error::not_found("organization"));
     }
-    let month =
-        db::quota::month(&state.pool, organization.id).await?.ok_or_else(|| Error::not_found("organization"))?;
-    Ok(Answer(Usage {
-        plan: organization.plan,
-        used: month.used,
-        limit: month.limit,
-        resets_at: month.resets_at,
-        overage_enabled: organization.overage_enabled,
-        wallet_minor: organization.wallet_minor,
-    }))
+    let gone = || Error::not_found("organization");
+    let month = db::quota::month(&state.pool, organization.id).await?.ok_or_else(gone)?;
+    let mut conn = state.pool.acquire().await?;
+    let holding = db::plan::holding(&mut conn, organization.id).await?.ok_or_else(gone)?;
+    Ok(Answer(Usage::new(organization, month, holding)))
 }
 
 /// Add to an organization's wallet
@@ -144,13 +140,6 @@ pub(super) async fn top_up(
     }
     faults.check()?;
     Ok(Answer(db::organization::top_up(&state.pool, organization.id, amount_minor).await?.into()))
-}
-
-/// List the plans
-#[utoipa::path(get, path = "/v1/plans", tag = "organizations", security(("operator" = [])),
-    responses((status = 200, description = "All of them, the smallest first", body = Page<Plan>), Refused))]
-pub(super) async fn plans(_: Operator, Shared(state): Shared<State>) -> Result<Answer<Page<Plan>>, Error> {
-    Ok(Answer(Page { items: db::plan::list(&state.pool).await?, next_cursor: None }))
 }
 
 /// The organization of that id or slug.
@@ -182,15 +171,14 @@ pub(super) struct OrganizationView {
     plan: String,
     /// Whether writes beyond the plan's units are paid from the wallet.
     overage_enabled: bool,
-    /// What the wallet holds, in minor units of its currency.
+    /// What is free in the wallet, in minor units of its currency.
     wallet_minor: i64,
     created_at: DateTime<Utc>,
 }
 
 impl From<Organization> for OrganizationView {
     fn from(organization: Organization) -> Self {
-        let Organization { id, short_id: _, slug, name, plan, overage_enabled, wallet_minor, created_at } =
-            organization;
+        let Organization { id, slug, name, plan, overage_enabled, wallet_minor, created_at, .. } = organization;
         Self { id, slug, name, plan, overage_enabled, wallet_minor, created_at }
     }
 }
@@ -226,17 +214,48 @@ pub(super) struct TopUp {
     amount_minor: i64,
 }
 
-/// An organization's month so far.
+/// An organization's month so far, and what it holds.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Usage {
     plan: String,
-    /// Units used this calendar month (UTC); one document written or deleted is one unit.
+    /// Units used this calendar month (UTC); a document written or deleted is one, a search is one.
     used: i64,
-    /// Units of the plan; null: no cap.
+    /// Units of the plan; null, here and below: no cap.
     limit: Option<i64>,
     /// When the next month begins.
     resets_at: DateTime<Utc>,
     overage_enabled: bool,
+    /// What is free in the wallet.
     wallet_minor: i64,
+    /// What is set aside for units that front ends hold for searches to come.
+    wallet_reserved_minor: i64,
+    documents: Held,
+    indexes: Held,
+    /// Neither revoked nor expired.
+    keys: Held,
+}
+
+/// How many of something there are, and may be.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Held {
+    used: i64,
+    limit: Option<i64>,
+}
+
+impl Usage {
+    pub(super) fn new(organization: Organization, month: Month, holding: Holding) -> Self {
+        Self {
+            plan: organization.plan,
+            used: month.used,
+            limit: month.limit,
+            resets_at: month.resets_at,
+            overage_enabled: organization.overage_enabled,
+            wallet_minor: organization.wallet_minor,
+            wallet_reserved_minor: organization.wallet_reserved_minor,
+            documents: Held { used: holding.documents, limit: holding.max_documents },
+            indexes: Held { used: holding.indexes, limit: holding.max_indexes },
+            keys: Held { used: holding.keys, limit: holding.max_keys },
+        }
+    }
 }

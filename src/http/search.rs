@@ -7,8 +7,6 @@ pub(super) mod suggest;
 mod values;
 mod verdict;
 
-use std::sync::Arc;
-
 use axum::{
     Json as Answer,
     extract::State as Shared,
@@ -23,7 +21,8 @@ use crate::typesense;
 
 pub(super) use cache::Results;
 pub(super) use parameters::{Parameters, Spelling};
-pub(super) use run::{MAX_SEARCHES, Search, Searcher, run, run_one};
+use run::run_all;
+pub(super) use run::{MAX_SEARCHES, Search, Searcher, run_each, run_one};
 
 /// What to search for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -216,7 +215,7 @@ pub(super) async fn search(
     Path(index): Path<String>,
     Json(search): Json<SearchBody>,
 ) -> Result<Response, Error> {
-    let index = state.index(&caller.0, &index).await?;
+    let index = state.index(&caller.caller, &index).await?;
     let search = search.parameters()?.search(index)?;
     let found = run_one(&state, &caller, &search).await?;
     Ok(Answer(Found::of(&search, &found)).into_response())
@@ -237,10 +236,9 @@ pub(super) async fn multi_search(
     let mut ready = Vec::with_capacity(searches.len());
     for (n, search) in searches.into_iter().enumerate() {
         let NamedSearch { index, search } = read_named(n, search)?;
-        ready.push(search.parameters()?.search(state.index(&caller.0, &index).await?)?);
+        ready.push(search.parameters()?.search(state.index(&caller.caller, &index).await?)?);
     }
-    let found: Vec<Arc<typesense::Found>> =
-        run(&state, &caller, &ready).await?.into_iter().collect::<Result<_, Error>>()?;
+    let found = run_all(&state, &caller, &ready).await?;
     let results = ready.iter().zip(&found).map(|(search, found)| Found::of(search, found)).collect();
     Ok(Answer(MultiFound { results }).into_response())
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     db::{self, index::Index, key::Key},
     domain::secret,
-    ingest::rate::RateLimiter,
+    ingest::{permits::Permits, rate::RateLimiter},
     typesense,
 };
 
@@ -39,6 +39,7 @@ pub struct State {
     pub limits: Limits,
     pub(super) bodies: Arc<Semaphore>,
     pub(super) rate: Arc<RateLimiter>,
+    pub(super) permits: Arc<Permits>,
     pub(super) uses: Arc<KeyUse>,
     pub(super) results: Results,
     operator_key: Option<[u8; 32]>,
@@ -53,6 +54,7 @@ impl State {
         Self {
             bodies: Arc::new(Semaphore::new(limits.body_bytes_in_flight / super::body::UNIT)),
             rate: Arc::new(RateLimiter::new(pool.clone())),
+            permits: Arc::new(Permits::new(pool.clone())),
             uses: Arc::new(KeyUse::default()),
             results: Results::new(),
             operator_key: operator_key.map(secret::hash),
@@ -64,9 +66,10 @@ impl State {
         }
     }
 
-    /// Writes down, until `shutdown` and once more then, which keys have been used: never in a request's path.
-    pub async fn keep_key_uses(&self, shutdown: tokio_util::sync::CancellationToken) {
-        self.uses.keep(&self.pool, shutdown).await;
+    /// Writes down, until `shutdown` and once more then, which keys have been used and what searches have spent: never in a request's
+    /// path.
+    pub async fn keep_books(&self, shutdown: tokio_util::sync::CancellationToken) {
+        tokio::join!(self.uses.keep(&self.pool, shutdown.clone()), self.permits.keep(shutdown));
     }
 
     pub(super) fn is_operator(&self, key: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::{
         index::Index,
         job::NewJob,
         outbox::Operation,
+        plan::CapReached,
         quota::{Consumed, Month},
     },
     domain::{
@@ -77,6 +78,8 @@ pub enum Refusal {
     /// The idempotency key came with another body before.
     Mismatch,
     Quota(Month),
+    /// The plan has no room for so many documents.
+    Documents(CapReached),
     Database(sqlx::Error),
 }
 
@@ -117,7 +120,11 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
         let response = serde_json::to_value(&answer).map_err(|error| sqlx::Error::Encode(error.into()))?;
         db::idempotency::keep(&mut tx, idempotency.scope, idempotency.body_hash, &response).await?;
     }
-    let month = close(&mut tx, write.index, job, &lanes).await?;
+    let upserted: Vec<&str> = match &write.writes {
+        Writes::Upserts(documents) => documents.iter().map(|document| &*document.id).collect(),
+        _ => vec![],
+    };
+    let month = close(&mut tx, write.index, job, &lanes, &upserted).await?;
     tx.commit().await?;
     tracing::info!(%job_id, index_id = %write.index.id, accepted = count, "accepted");
     Ok((answer, Some(month)))
@@ -137,22 +144,40 @@ pub(super) async fn open(
     db::job::insert_if_room(conn, job, backlog_limit).await?.ok_or(Refusal::BacklogFull)
 }
 
-/// Wakes the lanes that rows came into, and counts them and their units: what comes last before the commit.
+/// Wakes the lanes that rows came into, and counts them, their units and, where they are upserts, the documents with these ids: what
+/// comes last before the commit.
 pub(super) async fn close(
     conn: &mut PgConnection,
     index: &Index,
     job: NewJob<'_>,
     lanes: &[ProjectLane],
+    upserted: &[&str],
 ) -> Result<Month, Refusal> {
     tidewell_jobs::enqueue(conn, lanes).await?;
     let units = i64::from(job.total);
     let waiting = if lanes.is_empty() { 0 } else { units };
-    if let Some(month) = db::accept::count(conn, index, waiting, units).await? {
+    if let Some(month) = db::accept::count(conn, index, waiting, upserted.len() as i64, units).await? {
         return Ok(month);
     }
-    match db::quota::consume(conn, index.organization_id, units, job.id).await? {
-        Consumed::Yes(month) => Ok(month),
-        Consumed::QuotaExceeded(month) => Err(Refusal::Quota(month)),
+    let consumed = db::quota::consume(conn, index.organization_id, units, job.id).await?;
+    let Consumed::Yes(month) = consumed else { return Err(Refusal::Quota(consumed.month())) };
+    if !upserted.is_empty() {
+        check_documents(conn, index, upserted).await?;
+    }
+    Ok(month)
+}
+
+/// Refuses documents that the plan has no room for. What waits counts as a document each, this request's among it, unless the record
+/// shows that this one replaces it: at the cap, documents can still be changed. The organization is locked, so requests come one by one.
+async fn check_documents(conn: &mut PgConnection, index: &Index, ids: &[&str]) -> Result<(), Refusal> {
+    let Some(holding) = db::plan::holding(conn, index.organization_id).await? else { return Ok(()) };
+    let Some(limit) = holding.max_documents.filter(|limit| holding.documents + holding.waiting > *limit) else {
+        return Ok(());
+    };
+    let known = db::accept::known(conn, index.id, ids).await?;
+    match holding.documents + holding.waiting - known > limit {
+        true => Err(Refusal::Documents(CapReached { what: "documents", limit, used: holding.documents })),
+        false => Ok(()),
     }
 }
 

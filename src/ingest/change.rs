@@ -103,7 +103,11 @@ pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a
     open(&mut tx, job, change.backlog_limit).await?;
     let rows = accepted().map(|(id, body)| (id, (operation == Operation::Upsert).then_some(body)));
     let lanes = insert_rows(&mut tx, index.id, job.id, operation, rows).await?;
-    let month = close(&mut tx, index, job, &lanes).await?;
+    let upserted: Vec<&str> = match operation {
+        Operation::Upsert => accepted().map(|(id, _)| id).collect(),
+        _ => vec![],
+    };
+    let month = close(&mut tx, index, job, &lanes, &upserted).await?;
     tx.commit().await?;
     tracing::info!(job_id = %job.id, index_id = %index.id, accepted = count, refused = outcomes.len() - count, "accepted");
     Ok(Changed { outcomes, accepted: Some((job.id, month)) })

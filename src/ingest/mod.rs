@@ -1,7 +1,8 @@
-//! The accepting door: what a write must pass, and the one transaction that makes it durable.
+//! The gate: what a request must pass, and the one transaction that makes a write durable.
 
 mod accept;
 mod change;
+pub mod permits;
 pub mod rate;
 
 pub use accept::{Accepted, Idempotency, Refusal, Write, Writes, accept};

@@ -11,6 +11,7 @@ use crate::db;
 const WAKE_UPS_KEPT: Duration = Duration::from_secs(600);
 
 pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
+    db::quota::reservation::end_abandoned(&worker.pool).await?;
     let removed = db::prune::prune(&worker.pool, worker.options.keep).await?;
     tidewell_jobs::prune(&worker.pool, WAKE_UPS_KEPT).await?;
     tracing::debug!(removed, "pruned");

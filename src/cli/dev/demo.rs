@@ -73,14 +73,14 @@ async fn organization(pool: &PgPool) -> Result<Organization, sqlx::Error> {
     }
 }
 
-async fn index(pool: &PgPool, organization: &Organization) -> Result<Index, sqlx::Error> {
+async fn index(pool: &PgPool, organization: &Organization) -> anyhow::Result<Index> {
     if let Some(found) = db::index::resolve(pool, Some(organization.id), INDEX).await?.pop() {
         return Ok(found);
     }
     let fields = products::fields();
     let default_sorting_field = Some(products::DEFAULT_SORTING_FIELD);
     let new = NewIndex { slug: INDEX, fields: &fields, default_sorting_field, max_attempts: None, cache_seconds: None };
-    db::index::insert(pool, organization.id, &new).await
+    Ok(db::index::insert(pool, organization.id, &new).await??)
 }
 
 /// The key kept from an earlier start if it still works, else a new one.
@@ -110,7 +110,7 @@ async fn key(
         rate_limit_per_minute: RATE_LIMIT_PER_MINUTE,
         expires_at: None,
     };
-    db::key::insert(pool, &new, &secret).await?;
+    db::key::insert(pool, &new, &secret).await??;
     Ok(secret.raw)
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn collection(
     Path(name): Path<String>,
     Shared(state): Shared<State>,
 ) -> Result<Answer<Collection>, Error> {
-    let index = state.index(&caller.0, &name).await?;
+    let index = state.index(&caller.caller, &name).await?;
     let mut parameters = Parameters::new(Spelling::Snake);
     parameters.set("per_page", "0")?;
     let found = run_one(&state, &caller, &parameters.search(index.clone())?).await?;
@@ -72,7 +72,7 @@ pub(super) async fn document(
         #[serde(borrow)]
         document: &'a RawValue,
     }
-    let index = state.index(&caller.0, &name).await?;
+    let index = state.index(&caller.caller, &name).await?;
     let mut parameters = Parameters::new(Spelling::Snake);
     for (name, value) in &query {
         match name.as_str() {

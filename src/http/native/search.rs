@@ -17,7 +17,7 @@ use crate::{
         Error, Fault, State,
         body::Json,
         params::{Pairs, Path},
-        search::{MAX_SEARCHES, Parameters, Search, Searcher, Spelling, Text, run, run_one},
+        search::{MAX_SEARCHES, Parameters, Search, Searcher, Spelling, Text, run_each, run_one},
     },
     typesense::Found,
 };
@@ -42,7 +42,7 @@ pub(super) async fn search(
     Shared(state): Shared<State>,
     Pairs(query): Pairs,
 ) -> Result<Response, Error> {
-    let index = state.index(&caller.0, &name).await?;
+    let index = state.index(&caller.caller, &name).await?;
     let mut parameters = Parameters::new(Spelling::Snake);
     for (name, value) in &query {
         parameters.set(name, value)?;
@@ -94,7 +94,7 @@ pub(super) async fn multi_search(
             Err(error) => return Err(error),
         });
     }
-    let answers = if ready.is_empty() { vec![] } else { run(&state, &caller, &ready).await? };
+    let answers = if ready.is_empty() { vec![] } else { run_each(&state, &caller, &ready).await? };
     let answers: Vec<_> = answers.into_iter().map(|answer| answer.map_err(Refused::from)).collect();
     let mut answered = ready.iter().zip(&answers);
     let results = places.iter().filter_map(|place| match place {
@@ -131,7 +131,7 @@ async fn read(
         take(name, &text(name, value)?)?;
     }
     let collection = collection.ok_or_else(|| Error::invalid("collection: needs an index, by its id or slug"))?;
-    let index = state.index(&caller.0, &collection).await?;
+    let index = state.index(&caller.caller, &collection).await?;
     Ok((collection, parameters.search(index)?))
 }
 

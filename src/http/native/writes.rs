@@ -19,7 +19,7 @@ use crate::{
     http::{
         Error,
         body::WriteBody,
-        documents::{WriteRequest, describe, text},
+        documents::{WriteRequest, location, text},
         params::Query,
     },
     ingest::{self, Action, Change, Changes, Fault, Writes},
@@ -108,11 +108,9 @@ pub(super) async fn delete_by_filter(
     refuse_idempotency_key(&request)?;
     let filter_by = filter_by.ok_or_else(|| Error::invalid("Parameter `filter_by` must be provided."))?;
     filter::check(&filter_by).map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
-    let (accepted, month) = request.accept(&[], Writes::DeleteByFilter(&filter_by), vec![]).await?;
-    let job_id = accepted.job_id;
-    let mut response = Json(Queued { num_deleted: None, job_id, status: accepted.status }).into_response();
-    describe(&mut response, job_id, month);
-    Ok(response)
+    let accepted = request.accept(&[], Writes::DeleteByFilter(&filter_by), vec![]).await?;
+    let queued = Queued { num_deleted: None, job_id: accepted.job_id, status: accepted.status };
+    Ok(([location(queued.job_id)], Json(queued)).into_response())
 }
 
 /// Makes one change durable and answers with its document.
@@ -131,7 +129,8 @@ async fn write(request: &WriteRequest, status: StatusCode, id: &str, changes: Ch
     let json = [(header::CONTENT_TYPE, "application/json")];
     let mut response = (status, json, Body::from(document)).into_response();
     if let Some((job_id, month)) = changed.accepted {
-        describe(&mut response, job_id, Some(month));
+        request.note(month);
+        response = ([location(job_id)], response).into_response();
     }
     Ok(response)
 }

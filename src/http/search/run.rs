@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use uuid::Uuid;
 
 use super::{cache::Key, parameters::Spelling, verdict};
 use crate::{
     db::index::Index,
     domain::{document::id_fault, filter},
-    http::{Error, State, caller::Caller},
+    http::{
+        Error, State,
+        caller::{Caller, Spent},
+    },
+    ingest::permits::Permit,
     typesense::{self, Found},
 };
 
@@ -46,7 +51,10 @@ impl Search {
 }
 
 /// A caller that may search.
-pub(in crate::http) struct Searcher(pub(in crate::http) Caller);
+pub(in crate::http) struct Searcher {
+    pub(in crate::http) caller: Caller,
+    spent: Spent,
+}
 
 impl<S: Sync> FromRequestParts<S> for Searcher {
     type Rejection = Error;
@@ -54,14 +62,64 @@ impl<S: Sync> FromRequestParts<S> for Searcher {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let caller = Caller::from_request_parts(parts, state).await?;
         caller.require(&["search"])?;
-        Ok(Self(caller))
+        Ok(Self { caller, spent: Spent::of(parts) })
     }
 }
 
-/// Runs the searches of one request and gives their answers in order. Each search is a unit.
-pub(in crate::http) async fn run(
+/// Runs the searches of one request, each for itself, and gives their answers in order. Each that succeeds is a unit.
+pub(in crate::http) async fn run_each(
     state: &State,
-    Searcher(caller): &Searcher,
+    searcher: &Searcher,
+    searches: &[Search],
+) -> Result<Vec<Result<Arc<Found>, Error>>, Error> {
+    let permits = take_permits(state, searches).await?;
+    let answers = answers(state, searcher, searches).await?;
+    for (organization_id, permit) in permits {
+        let of_it = searches.iter().zip(&answers).filter(|(search, _)| search.index.organization_id == organization_id);
+        searcher.spent.note(permit.spend(of_it.filter(|(_, answer)| answer.is_ok()).count() as i64));
+    }
+    Ok(answers)
+}
+
+/// Runs the searches of one request, all of them or none, and gives what they found in order. Each is a unit.
+pub(in crate::http) async fn run_all(
+    state: &State,
+    searcher: &Searcher,
+    searches: &[Search],
+) -> Result<Vec<Arc<Found>>, Error> {
+    let permits = take_permits(state, searches).await?;
+    let found: Vec<_> = answers(state, searcher, searches).await?.into_iter().collect::<Result<_, _>>()?;
+    for (_, permit) in permits {
+        searcher.spent.note(permit.spend_all());
+    }
+    Ok(found)
+}
+
+/// A single search, run.
+pub(in crate::http) async fn run_one(state: &State, searcher: &Searcher, search: &Search) -> Result<Arc<Found>, Error> {
+    let found = run_all(state, searcher, std::slice::from_ref(search)).await?.pop();
+    found.ok_or_else(|| Error::Internal("a search had no answer".to_owned()))
+}
+
+/// A unit for each search, from the organizations whose indexes they are. Those that fail are given back.
+async fn take_permits(state: &State, searches: &[Search]) -> Result<Vec<(Uuid, Permit)>, Error> {
+    let mut units: Vec<(Uuid, i64)> = Vec::with_capacity(1);
+    for Search { index, .. } in searches {
+        match units.iter_mut().find(|(organization_id, _)| *organization_id == index.organization_id) {
+            Some((_, units)) => *units += 1,
+            None => units.push((index.organization_id, 1)),
+        }
+    }
+    let mut permits = Vec::with_capacity(units.len());
+    for (organization_id, units) in units {
+        permits.push((organization_id, state.permits.take(organization_id, units).await?));
+    }
+    Ok(permits)
+}
+
+async fn answers(
+    state: &State,
+    Searcher { caller, .. }: &Searcher,
     searches: &[Search],
 ) -> Result<Vec<Result<Arc<Found>, Error>>, Error> {
     let keys: Vec<Arc<Key>> = searches.iter().map(|search| Key::of(&search.index, confined(caller, search))).collect();
@@ -83,12 +141,6 @@ pub(in crate::http) async fn run(
     }
     let unanswered = || Err(Error::Internal("a search had no answer".to_owned()));
     Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect())
-}
-
-/// A single search, run.
-pub(in crate::http) async fn run_one(state: &State, caller: &Searcher, search: &Search) -> Result<Arc<Found>, Error> {
-    let answer = run(state, caller, std::slice::from_ref(search)).await?.pop();
-    answer.unwrap_or_else(|| Err(Error::Internal("a search had no answer".to_owned())))
 }
 
 /// The request as Typesense gets it, behind everything that confines the caller. This is the only place that makes one.

@@ -67,7 +67,7 @@ pub(in crate::http) async fn suggest(
     Json(body): Json<SuggestBody>,
 ) -> Result<Answer<Suggestions>, Error> {
     let limit = body.check()?;
-    let index = state.index(&caller.0, &index).await?;
+    let index = state.index(&caller.caller, &index).await?;
     let search = body.parameters(&index, limit)?.search(index)?;
     let found = run_one(&state, &caller, &search).await?;
     let hits: Vec<Hit> = match &found.hits {
