@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Answer, Client},
+    clients::run_script,
     eventually,
     oracle::{Oracle, unsettled},
     stack::{Setting, Stack, Tenant, key},
@@ -472,4 +473,29 @@ async fn what_is_not_offered_says_so() {
         assert!(answer.status.is_client_error(), "{method} {path}: {}", answer.status);
         assert!(answer.body["message"].is_string(), "{method} {path}: {}", answer.body);
     }
+}
+
+/// Runs a script of an official client that writes, and checks what it has left.
+async fn written_by(script: &'static str) {
+    let stack = Stack::start().await;
+    let tenant = stack.tenant("published").await;
+    let key = key(stack.operator(), "published", &["ingest"]).await;
+    run_script(script, stack.operator(), &key).await;
+    let imported = (0..2500).map(|n| json!({ "id": format!("many-{n}"), "title": format!("Book {n}"), "year": 2000 }));
+    let mut left: Vec<Value> = imported.collect();
+    left.push(json!({ "id": "one", "title": "One", "year": 3, "tags": ["b"] }));
+    left.push(json!({ "id": "two", "title": "Two, again" }));
+    left.push(json!({ "id": "three", "title": "Three", "genre": "poetry" }));
+    left.push(json!({ "id": "a b/ü", "title": "Odd", "year": 1 }));
+    equals(&stack, &tenant, &left).await;
+}
+
+#[tokio::test]
+async fn the_client_for_javascript_writes() {
+    written_by("writes.mjs").await;
+}
+
+#[tokio::test]
+async fn the_client_for_python_writes() {
+    written_by("writes.py").await;
 }

@@ -1,106 +1,173 @@
 //! Tenants never see each other, whatever they send and whatever stands in their collections.
 
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+mod hostile;
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use futures::{StreamExt, stream};
+use rand::{SeedableRng, rngs::StdRng};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::stack::Stack;
+use crate::support::{
+    client::{Answer, Client},
+    stack::{Stack, Tenant},
+};
+use hostile::Hostile;
 
-/// Pieces that hostile filters are made of.
-const PIECES: [&str; 34] = [
-    "title:=red",
-    "year:>0",
-    "tenantId:!=zzz",
-    "tenantId:*",
-    "genre:=x",
-    "title:",
-    "(",
-    ")",
-    " ",
-    "`",
-    "``",
-    "&&",
-    "||",
-    " && ",
-    " || ",
-    "title:=`)`",
-    "title:(",
-    "\\`",
-    "[",
-    "]",
-    ",",
-    ":",
-    ":(",
-    "= ",
-    "id:=foreign",
-    "&",
-    "|",
-    "!=",
-    "\"",
-    "'",
-    "(tenantId:!=zzz)",
-    "(year:>=0)",
-    "(48.8, 2.3, 5 km)",
-    "year:>0) || (year:>0",
-];
+/// Stands in every text of what the tenant must not see, and whole in nothing that is sent.
+const MARKER: &str = "qzplanted";
+/// The same for numbers.
+const YEAR: i64 = 55_555;
+/// How many documents are the tenant's own.
+const OWN: u64 = 5;
 
 #[tokio::test]
-async fn no_filter_brings_back_a_document_of_another_tenant() {
-    let stack = Stack::start().await;
-    let tenant = stack.tenant("victim").await;
-    let own = json!({ "documents": [{ "id": "own1", "title": "red", "year": 1, "genre": "x" }, { "id": "own2", "title": "b", "year": 2 }] });
-    let job = tenant.client.post("/v1/indexes/books/documents:batch", &own).await.expect(202);
-    tenant.client.ended(&job).await;
-    plant_foreign(&stack, tenant.index["alias"].as_str().expect("an alias")).await;
-    let mut random = StdRng::seed_from_u64(5);
-    let mut answered = 0;
-    for _ in 0..100 {
-        let searches: Vec<Value> =
-            (0..20).map(|_| json!({ "index": "books", "filterBy": filter(&mut random), "facetBy": "genre" })).collect();
-        for search in searches {
-            let search = search.as_object().expect("an object");
-            let body = json!({ "filterBy": search["filterBy"], "facetBy": "genre" });
-            let answer = tenant.client.post("/v1/indexes/books/search", &body).await;
-            if answer.status != 200 {
-                assert_eq!(answer.status, 400, "{body}: {:#}", answer.body);
-                continue;
+async fn whatever_is_searched_for_nothing_of_another_tenant_comes_back() {
+    let (_stack, tenant, names) = victim().await;
+    let answered: Mutex<BTreeMap<&str, u32>> = Mutex::default();
+    let rounds = stream::iter(0..600u64).map(|seed| {
+        let mut hostile = Hostile::new(StdRng::seed_from_u64(seed), &names);
+        let (tenant, answered) = (&tenant, &answered);
+        async move {
+            for (route, request, what) in requests(&tenant.client, &mut hostile) {
+                let answer = tenant.client.send(request).await;
+                let good = judge(&answer, &format!("seed {seed}, {route}: {what}"));
+                *answered.lock().expect("a count").entry(route).or_default() += good;
             }
-            answered += 1;
-            assert!(answer.body["found"].as_u64().expect("a count") <= 2, "{body}: {:#}", answer.body);
-            assert!(!answer.body.to_string().contains("foreign"), "{body}: {:#}", answer.body);
         }
-    }
-    assert!(answered > 50, "only {answered} filters were taken: the test proves too little");
+    });
+    rounds.buffer_unordered(6).collect::<Vec<()>>().await;
+    let answered = answered.into_inner().expect("counts");
+    println!("{answered:?}");
+    assert_eq!(answered.len(), 7, "{answered:?}");
+    let enough = |route: &str, least: u32| assert!(answered[route] >= least, "{route}: {answered:?} proves too little");
+    enough("search", 100);
+    enough("multi-search", 50);
+    enough("suggest", 100);
+    enough("native search", 100);
+    enough("native multi_search", 1000);
+    enough("native document", 30);
+    enough("native collection", 30);
 }
 
-fn filter(random: &mut StdRng) -> String {
-    const SOUND: [&str; 7] = [
-        "title:=red",
-        "year:>=0",
-        "title:!=zz",
-        "genre:=x",
-        "title:=[red,`a b`]",
-        "(year:>=0 || genre:=x)",
-        "title:=`) red`",
-    ];
-    const GLUE: [&str; 9] = [" && ", "||", " || ", " ", "", ") || (", ")(", ")", "&&"];
-    if random.random_bool(0.3) {
-        return (0..random.random_range(1..9)).map(|_| *PIECES.choose(random).expect("a piece")).collect();
-    }
-    let mut filter = String::from(*SOUND.choose(random).expect("one"));
-    for _ in 0..random.random_range(0..4) {
-        filter += GLUE[..if random.random_bool(0.6) { 3 } else { GLUE.len() }].choose(random).expect("one");
-        filter += SOUND.choose(random).expect("one");
-    }
-    if random.random_bool(0.2) {
-        filter += PIECES.choose(random).expect("a piece");
-    }
-    filter
+/// One round: each route once, the widest with twenty searches.
+fn requests(client: &Client, hostile: &mut Hostile) -> Vec<(&'static str, reqwest::RequestBuilder, String)> {
+    let post = |path: &str, body: &Value| client.request(Method::POST, path).json(body);
+    let get = |path: &str| client.request(Method::GET, path);
+    let mut requests = Vec::new();
+    let body = hostile.camel();
+    requests.push(("search", post(&format!("/v1/indexes/{}/search", hostile.index()), &body), body.to_string()));
+    let body = json!({ "searches": [hostile.named(), hostile.named()] });
+    requests.push(("multi-search", post("/v1/multi-search", &body), body.to_string()));
+    let body = hostile.typed();
+    requests.push(("suggest", post(&format!("/v1/indexes/{}/suggest", hostile.index()), &body), body.to_string()));
+    let query = hostile.query();
+    let path = format!("/collections/{}/documents/search", hostile.index());
+    requests.push(("native search", get(&path).query(&query), format!("{query:?}")));
+    let body = json!({ "searches": (0..20).map(|_| hostile.snake()).collect::<Vec<_>>() });
+    let common = hostile.common();
+    let what = format!("{common:?} {body}");
+    requests.push(("native multi_search", post("/multi_search", &body).query(&common), what));
+    let path = format!("/collections/{}/documents/{}", hostile.index(), hostile.id());
+    requests.push(("native document", get(&path), path));
+    let path = format!("/collections/{}", hostile.index());
+    requests.push(("native collection", get(&path), path));
+    requests
 }
 
-async fn plant_foreign(stack: &Stack, alias: &str) {
-    let foreign = json!({ "id": "foreign", "tenantId": uuid::Uuid::now_v7().to_string(), "title": "red", "year": 5, "genre": "foreign" });
+/// Checks that an answer tells nothing of others' documents, and counts the results in it.
+fn judge(answer: &Answer, what: &str) -> u32 {
+    let (status, text) = (answer.status.as_u16(), answer.body.to_string());
+    assert!(status < 500, "{what}\n{status}: {:#}", answer.body);
+    assert!(!text.contains(MARKER) && !text.contains(&YEAR.to_string()), "{what}\n{:#}", answer.body);
+    // As the name of something that is shown; a refusal may name it.
+    assert!(!text.contains("\"_tidewell_version\":"), "{what}\n{:#}", answer.body);
+    counts(&answer.body, &mut |name, count| assert!(count <= OWN, "{what}\n{name} is {count}: {:#}", answer.body));
+    match answer.body["results"].as_array() {
+        Some(results) => results.iter().filter(|result| result["code"].is_null()).count() as u32,
+        None => u32::from(status == 200),
+    }
+}
+
+/// Every number that counts documents, wherever it stands.
+fn counts(value: &Value, look: &mut impl FnMut(&str, u64)) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| match value.as_u64() {
+            Some(count) if ["found", "out_of", "count", "num_documents", "total_values"].contains(&name.as_str()) => {
+                look(name, count);
+            }
+            _ => counts(value, look),
+        }),
+        Value::Array(items) => items.iter().for_each(|item| counts(item, look)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn what_is_planted_would_be_found_but_for_the_confinement() {
+    let (stack, tenant, _) = victim().await;
+    let http = &tenant.client.http;
+    let alias = tenant.index["alias"].as_str().expect("an alias");
+    let url = format!("{}/collections/{alias}/documents/search?q=*&facet_by=genre,year", stack.setting.typesense_url);
+    let all = http.get(url).header("x-typesense-api-key", &stack.setting.typesense_api_key).send().await;
+    let all: Value = all.expect("an answer").json().await.expect("JSON");
+    assert_eq!(all["found"], OWN + 3, "{all:#}");
+    assert!(all.to_string().contains(MARKER) && all.to_string().contains(&YEAR.to_string()));
+    let own = tenant.client.post("/v1/indexes/books/search", &json!({ "facetBy": "genre,year" })).await.expect(200);
+    assert_eq!(own["found"], OWN, "{own:#}");
+}
+
+/// A tenant in whose collection documents of another stand, with that other's collection beside it, and the names that the victim
+/// may try for them.
+async fn victim() -> (Stack, Tenant, Vec<String>) {
+    let stack = Stack::start().await;
+    let fields = json!({ "fields": [
+        { "name": "title", "type": "string", "infix": true },
+        { "name": "tags", "type": "string[]", "facet": true, "optional": true },
+        { "name": "genre", "type": "string", "facet": true },
+        { "name": "year", "type": "int32", "facet": true },
+        { "name": "price", "type": "float" },
+        { "name": "place", "type": "geopoint", "optional": true },
+    ] });
+    let victim = Tenant::make(stack.operator(), "victim", fields.clone()).await;
+    let other = Tenant::make(stack.operator(), "other", fields).await;
+    let own = (0..OWN).map(|n| {
+        json!({ "id": format!("own{n}"), "title": (["red", "b", "red kettle", "größe 日本", "x ) || (y"])[n as usize], "tags": ["x", "y"],
+                "genre": "x", "year": n, "price": 1.5, "place": [48.8, 2.3] })
+    });
+    write(&victim, own.collect()).await;
+    write(&other, vec![foreign("theirs", None)]).await;
+    let alias = |tenant: &Tenant| tenant.index["alias"].as_str().expect("an alias").to_owned();
+    let tenant_id = other.organization["id"].as_str().expect("an id");
+    for (n, tenant_id) in [tenant_id, "zzz", ""].into_iter().enumerate() {
+        plant(&stack, &alias(&victim), &foreign(&format!("foreign{n}"), Some(tenant_id))).await;
+    }
+    let id = |tenant: &Tenant| tenant.index["id"].as_str().expect("an id").to_owned();
+    let names = vec![alias(&victim), alias(&other), format!("{}_v1", alias(&other)), id(&other)];
+    (stack, victim, names)
+}
+
+async fn write(tenant: &Tenant, documents: Vec<Value>) {
+    let batch = json!({ "documents": documents });
+    let job = tenant.client.post("/v1/indexes/books/documents:batch", &batch).await.expect(202);
+    assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
+}
+
+/// A document that the victim must not see.
+fn foreign(id: &str, tenant_id: Option<&str>) -> Value {
+    let mut document = json!({ "id": id, "title": format!("red kettle {MARKER}"), "tags": [MARKER, "x"], "genre": MARKER,
+                               "year": YEAR, "price": 1.5, "place": [48.8, 2.3] });
+    if let Some(tenant_id) = tenant_id {
+        document["tenantId"] = json!(tenant_id);
+    }
+    document
+}
+
+/// Puts a document straight into a collection.
+async fn plant(stack: &Stack, alias: &str, document: &Value) {
     let url = format!("{}/collections/{alias}/documents", stack.setting.typesense_url);
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let planted = http.post(url).header("x-typesense-api-key", &stack.setting.typesense_api_key).json(&foreign);
+    let planted = http.post(url).header("x-typesense-api-key", &stack.setting.typesense_api_key).json(document);
     assert!(planted.send().await.expect("an answer").status().is_success());
 }

@@ -4,12 +4,14 @@
 mod support;
 
 mod accepting;
+mod clients;
 mod compatible_writes;
 mod dead_letters;
 mod dev;
 mod faults;
 mod front_door;
 mod isolation;
+mod native;
 mod projecting;
 mod quota;
 mod searching;

@@ -1,15 +1,25 @@
 //! Keyword search: what is asked, what comes back, and errors in the caller's terms.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::stack::{Setting, Stack, Tenant};
+use crate::support::{
+    eventually, process,
+    stack::{Setting, Stack, Tenant, key},
+};
 
 const SEARCH: &str = "/v1/indexes/books/search";
 
-async fn library() -> (Stack, Tenant) {
+pub(crate) async fn library() -> (Stack, Tenant) {
     let stack = Stack::start().await;
-    let tenant = stack.tenant("library").await;
+    let index = json!({ "fields": [
+        { "name": "title", "type": "string" },
+        { "name": "genre", "type": "string", "facet": true },
+        { "name": "year", "type": "int32", "facet": true },
+    ] });
+    let tenant = Tenant::make(stack.operator(), "library", index).await;
     let books: Vec<_> = (0..30)
         .map(|n| {
             json!({ "id": n.to_string(), "title": format!("Volume {n} of the sea"), "year": 1990 + n,
@@ -37,6 +47,117 @@ async fn a_search_finds_filters_sorts_facets_and_pages() {
     assert!(found["searchTimeMs"].is_u64());
     let all = tenant.client.post(SEARCH, &json!({})).await.expect(200);
     assert_eq!((&all["found"], all["hits"].as_array().map(Vec::len)), (&json!(30), Some(10)));
+}
+
+#[tokio::test]
+async fn facets_can_be_searched_and_highlights_shaped() {
+    let (_stack, tenant) = library().await;
+    let search = json!({ "q": "sea", "facetBy": "genre", "facetQuery": "genre:pro", "maxFacetValues": 5, "prefix": false,
+                         "highlightFullFields": "title", "highlightStartTag": "[", "highlightEndTag": "]", "perPage": 1 });
+    let found = tenant.client.post(SEARCH, &search).await.expect(200);
+    assert_eq!(found["facetCounts"][0]["counts"].as_array().map(Vec::len), Some(1), "{found:#}");
+    assert_eq!(found["facetCounts"][0]["counts"][0]["value"], "prose");
+    assert!(found["hits"][0]["highlights"][0]["value"].as_str().expect("a value").ends_with("of the [sea]"));
+    let unfinished = json!({ "q": "volu", "prefix": false, "numTypos": 0 });
+    assert_eq!(tenant.client.post(SEARCH, &unfinished).await.expect(200)["found"], 0);
+}
+
+#[tokio::test]
+async fn suggestions_complete_what_is_typed_once_each() {
+    let stack = Stack::start().await;
+    let index = json!({ "fields": [
+        { "name": "title", "type": "string" },
+        { "name": "tags", "type": "string[]", "optional": true },
+        { "name": "story", "type": "string", "optional": true },
+        { "name": "price", "type": "int32" },
+    ] });
+    let tenant = Tenant::make(stack.operator(), "shop", index).await;
+    let long = format!("{} in which a kettledrum is heard {}", "A long story ".repeat(9), "and so on ".repeat(9));
+    let goods = json!({ "documents": [
+        { "id": "1", "title": "Kettle", "tags": ["kitchen", "Kettles"], "price": 1 },
+        { "id": "2", "title": "KETTLE", "price": 2 },
+        { "id": "3", "title": "Red kettle", "price": 3 },
+        { "id": "4", "title": "Drum", "story": long, "price": 4 },
+        { "id": "5", "title": "Lamp", "price": 5 },
+    ] });
+    let job = tenant.client.post("/v1/indexes/books/documents:batch", &goods).await.expect(202);
+    tenant.client.ended(&job).await;
+    let path = "/v1/indexes/books/suggest";
+    let suggest =
+        async |body: serde_json::Value| tenant.client.post(path, &body).await.expect(200)["suggestions"].clone();
+    let texts = |found: &serde_json::Value| -> Vec<String> {
+        let texts =
+            found.as_array().expect("a list").iter().map(|one| one["text"].as_str().expect("text").to_lowercase());
+        texts.collect()
+    };
+    let mut all = texts(&suggest(json!({ "q": "kett", "limit": 10 })).await);
+    all.sort();
+    assert_eq!(all, ["kettle", "kettledrum", "kettles", "red kettle"]);
+    let red = suggest(json!({ "q": "red ke", "fields": "title" })).await;
+    assert_eq!(
+        red,
+        json!([{ "text": "Red kettle", "highlighted": "<mark>Red</mark> <mark>ke</mark>ttle", "field": "title" }])
+    );
+    assert_eq!(
+        texts(&suggest(json!({ "q": "kett", "fields": ["title"], "filterBy": "price:3" })).await),
+        ["red kettle"]
+    );
+    assert_eq!(suggest(json!({ "q": "kett", "limit": 1 })).await.as_array().map(Vec::len), Some(1));
+    assert_eq!(suggest(json!({ "q": "zzzz" })).await, json!([]));
+    for (body, status, code) in [
+        (json!({ "q": " " }), 422, "validation_failed"),
+        (json!({}), 422, "validation_failed"),
+        (json!({ "q": "x".repeat(501) }), 422, "validation_failed"),
+        (json!({ "q": "a", "limit": 21 }), 422, "validation_failed"),
+        (json!({ "q": "a", "fields": "tenantId" }), 400, "invalid_request"),
+        (json!({ "q": "a", "fields": "price" }), 400, "invalid_request"),
+        (json!({ "q": "a", "filterBy": "price:1) || (price:2" }), 400, "invalid_filter"),
+    ] {
+        tenant.client.post(path, &body).await.problem(status, code);
+    }
+}
+
+#[tokio::test]
+async fn answers_are_given_again_for_as_long_as_the_index_allows() {
+    let stack = Stack::start().await;
+    let tenant = Tenant::make(stack.operator(), "kept", json!({ "cacheSeconds": 60 })).await;
+    assert_eq!(tenant.index["cacheSeconds"], 60);
+    let put = async |id: &str| {
+        let document = json!({ "id": id, "title": "A book" });
+        let job = tenant.client.put("/v1/indexes/books/documents", &document).await.expect(202);
+        tenant.client.ended(&job).await;
+    };
+    put("1").await;
+    let count =
+        async |search: serde_json::Value| tenant.client.post(SEARCH, &search).await.expect(200)["found"].clone();
+    // Answers depend on the collection, which the front end learns of a moment after it was made.
+    eventually(Duration::from_secs(30), async || match count(json!({})).await {
+        found if found == 1 => Ok(()),
+        found => Err(found),
+    })
+    .await;
+    let collection = async || stack.operator().get("/v1/indexes/books").await.expect(200)["collection"].clone();
+    eventually(Duration::from_secs(30), async || if collection().await.is_null() { Err("unknown") } else { Ok(()) })
+        .await;
+    assert_eq!(count(json!({})).await, 1);
+    put("2").await;
+    assert_eq!(count(json!({})).await, 1, "the answer was kept");
+    assert_eq!(count(json!({ "perPage": 9 })).await, 2, "another search is another answer");
+    let index = format!("/v1/indexes/{}", tenant.index["id"].as_str().expect("an id"));
+    tenant.client.patch(&index, &json!({ "cacheSeconds": 0 })).await.problem(403, "forbidden");
+    stack.operator().patch(&index, &json!({ "cacheSeconds": 61 })).await.problem(422, "validation_failed");
+    let changed = stack.operator().patch(&index, &json!({ "cacheSeconds": 0 })).await.expect(200);
+    assert_eq!((&changed["cacheSeconds"], &changed["maxAttempts"]), (&json!(0), &json!(8)));
+    assert_eq!(count(json!({})).await, 2, "nothing is kept any more");
+    let output = process::run(
+        &["index", "update", "books", "--org", "kept", "--cache-seconds", "5", "--json"],
+        &stack.setting.variables(),
+    );
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(shown["cacheSeconds"], 5);
+    // A key that may not search learns nothing, kept or not.
+    let writer = stack.operator().bearer(&key(stack.operator(), "kept", &["ingest"]).await);
+    writer.post(SEARCH, &json!({})).await.problem(403, "forbidden");
 }
 
 #[tokio::test]
@@ -86,6 +207,15 @@ async fn a_search_that_can_not_be_run_says_what_to_change() {
         (json!({ "page": 0 }), 422, "validation_failed"),
         (json!({ "q": "x".repeat(501) }), 422, "validation_failed"),
         (json!({ "pinned_hits": "1:1" }), 422, "validation_failed"),
+        (json!({ "facetQuery": "genre:po" }), 400, "invalid_request"),
+        (json!({ "facetBy": "genre", "facetQuery": "tenantId:0" }), 400, "invalid_request"),
+        (json!({ "facetBy": "genre", "facetQuery": "po" }), 400, "invalid_request"),
+        (json!({ "maxFacetValues": 1001 }), 422, "validation_failed"),
+        (json!({ "numTypos": 3 }), 422, "validation_failed"),
+        (json!({ "numTypos": "3" }), 422, "validation_failed"),
+        (json!({ "prefix": "maybe" }), 422, "validation_failed"),
+        (json!({ "queryBy": "title", "queryByWeights": [1, 2] }), 400, "invalid_request"),
+        (json!({ "highlightStartTag": "x".repeat(201) }), 422, "validation_failed"),
         (json!({ "mode": "vector" }), 422, "validation_failed"),
     ] {
         let answer = tenant.client.post(SEARCH, &search).await;
@@ -124,6 +254,9 @@ async fn the_description_of_the_api_names_every_route_and_the_rest_is_404_and_40
         "/v1/indexes/{index}/documents:batch",
         "/v1/indexes/{index}/search",
         "/v1/multi-search",
+        "/v1/indexes/{index}/suggest",
+        "/collections/{index}/documents/search",
+        "/multi_search",
         "/v1/jobs/{jobId}",
         "/v1/dead-letters:retry",
         "/v1/organizations/{org}/keys",

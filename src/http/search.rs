@@ -35,11 +35,12 @@ pub(super) struct SearchBody {
     /// Fields to search in, 30 at most; left out: the index's string fields.
     query_by: Option<Names>,
     /// How much each of `queryBy` counts, 0 to 127.
-    query_by_weights: Option<Names>,
-    /// Whether words may be the beginnings of longer ones: `true`, or one for each of `queryBy`.
-    prefix: Option<Names>,
-    /// How many mistakes a word may have, 0 to 2: one, or one for each of `queryBy`.
-    num_typos: Option<Names>,
+    query_by_weights: Option<Vec<u32>>,
+    /// Whether the last word may be the beginning of a longer one; so it is where left out.
+    prefix: Option<bool>,
+    /// How many mistakes a word may have; 2 where left out.
+    #[schema(maximum = 2)]
+    num_typos: Option<u32>,
     /// In Typesense's syntax.
     filter_by: Option<String>,
     facet_by: Option<Names>,
@@ -80,6 +81,7 @@ impl SearchBody {
             return Err(Error::validation(vec![Fault::new("perPage", "from 1")]));
         }
         let count = |count: Option<u32>| count.map(|count| count.to_string()).unwrap_or_default();
+        let weights = self.query_by_weights.iter().flatten().map(u32::to_string).collect::<Vec<_>>();
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let list = |names: &Option<Names>| names.as_ref().map(Names::text).unwrap_or_default();
         let mut parameters = Parameters::new(Spelling::Camel);
@@ -91,9 +93,9 @@ impl SearchBody {
         for (name, value) in [
             ("q", self.q.clone()),
             ("query_by", list(&self.query_by)),
-            ("query_by_weights", list(&self.query_by_weights)),
-            ("prefix", list(&self.prefix)),
-            ("num_typos", list(&self.num_typos)),
+            ("query_by_weights", weights.join(",")),
+            ("prefix", self.prefix.map(|prefix| prefix.to_string()).unwrap_or_default()),
+            ("num_typos", count(self.num_typos)),
             ("filter_by", text(&self.filter_by)),
             ("facet_by", list(&self.facet_by)),
             ("facet_query", text(&self.facet_query)),
