@@ -52,7 +52,8 @@ create table tidewell.outbox (
     first_failed_at timestamptz,
     error_code text,
     error_message text,
-    primary key (index_id, lane, retrying, version),
+    -- The version is unique by itself; the id beside it is there to be looked for without reading the rows.
+    primary key (index_id, lane, retrying, version, document_id),
     check (retrying = (next_retry_at is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 1);
 create index outbox_due on tidewell.outbox (index_id, lane, next_retry_at) where retrying;

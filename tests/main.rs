@@ -5,6 +5,7 @@ mod support;
 
 mod accepting;
 mod clients;
+mod compatible_writes;
 mod dead_letters;
 mod dev;
 mod faults;

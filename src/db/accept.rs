@@ -35,15 +35,56 @@ pub async fn begin_in_order(pool: &PgPool, index_id: Uuid, alone: bool) -> Resul
 
 /// Bytes sent at one time: what is encoded of a request's rows is bounded, whatever its size.
 const SENT_BYTES: usize = 128 << 10;
+/// Bytes of bodies up to which rows are inserted by one message. A copy is several, and the last of them, small as it is, waits until
+/// the one before it has been acknowledged (Nagle's algorithm, which the driver leaves on): 40 ms for a single document.
+const ONE_MESSAGE: usize = 64 << 10;
 
-/// Inserts rows of one operation; their versions grow in the order given. By `copy`, which takes them page by page instead of row
-/// by row.
-pub async fn insert_rows<'a>(
+/// Inserts rows of one operation; their versions grow in the order given. Large requests by `copy`, which takes rows page by page
+/// instead of one by one.
+pub async fn insert_rows(
     conn: &mut PgConnection,
     index_id: Uuid,
     job_id: Uuid,
     operation: Operation,
-    rows: impl Iterator<Item = Row<'a>>,
+    rows: &[Row<'_>],
+) -> Result<(), sqlx::Error> {
+    let bytes: usize = rows.iter().map(|row| row.document_id.len() + row.body.map_or(0, str::len)).sum();
+    match bytes <= ONE_MESSAGE {
+        true => insert(conn, index_id, job_id, operation, rows).await,
+        false => copy(conn, index_id, job_id, operation, rows).await,
+    }
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    index_id: Uuid,
+    job_id: Uuid,
+    operation: Operation,
+    rows: &[Row<'_>],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into tidewell.outbox (index_id, lane, operation, document_id, job_id, body)
+         select $1, lane, $2, document_id, $3, body
+         from unnest($4::smallint[], $5::text[], $6::text[]) with ordinality as row (lane, document_id, body, position)
+         order by position",
+    )
+    .bind(index_id)
+    .bind(operation)
+    .bind(job_id)
+    .bind(rows.iter().map(|row| row.lane).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.document_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.body).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+async fn copy(
+    conn: &mut PgConnection,
+    index_id: Uuid,
+    job_id: Uuid,
+    operation: Operation,
+    rows: &[Row<'_>],
 ) -> Result<(), sqlx::Error> {
     let mut copy = conn
         .copy_in_raw(

@@ -11,6 +11,7 @@ pub mod index;
 pub mod job;
 pub mod key;
 pub mod lane;
+pub mod latest;
 pub mod organization;
 pub mod outbox;
 pub mod plan;

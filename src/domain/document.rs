@@ -27,8 +27,8 @@ const MAX_DEPTH: usize = 64;
 #[derive(Debug, PartialEq)]
 pub struct Document<'a> {
     pub id: Cow<'a, str>,
-    /// The JSON text as sent, an object.
-    pub json: &'a str,
+    /// The JSON text, an object: as sent, unless it had no id and was given one.
+    pub json: Cow<'a, str>,
 }
 
 /// Why one document of a request was refused while the others were accepted.
@@ -46,43 +46,91 @@ pub struct Rejection {
 impl<'a> Document<'a> {
     /// Judges one JSON text.
     pub fn parse(json: &'a str, position: usize) -> Result<Self, Rejection> {
-        let reject = |id: Option<&str>, code: &str, message: String| {
-            let id = id.map(|id| id.chars().take(MAX_ID_BYTES).collect());
-            Rejection { position, id, code: code.to_owned(), message }
-        };
-        if json.len() > MAX_DOCUMENT_BYTES {
-            let message = format!("the document has {} bytes; at most {MAX_DOCUMENT_BYTES} are taken", json.len());
-            return Err(reject(None, "document_too_large", message));
+        match read_id(json, position)? {
+            Some(id) => Ok(Self { id, json: json.into() }),
+            None => Err(Rejection::new(position, None, "missing_id", "every document needs an id, a string")),
         }
-        // Most documents have too few brackets to be nested too deep, and those are found many times faster than the depth.
-        let mut brackets = memchr::memchr2_iter(b'{', b'[', json.as_bytes());
-        if brackets.nth(MAX_DEPTH).is_some() && depth(json) > MAX_DEPTH {
-            let message = format!("arrays and objects are nested more than {MAX_DEPTH} deep");
-            return Err(reject(None, "document_too_deep", message));
+    }
+
+    /// As [`Document::parse`], where a document without an id is given one.
+    pub fn parse_or_name(json: &'a str, position: usize, name: impl FnOnce() -> String) -> Result<Self, Rejection> {
+        match read_id(json, position)? {
+            Some(id) => Ok(Self { id, json: json.into() }),
+            None => Self::named(json, position, name().into()),
         }
-        let head: Head<'a> = serde_json::from_str(json).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => reject(None, "invalid_document", error.to_string()),
-            _ => reject(None, "invalid_json", error.to_string()),
-        })?;
-        if let Some(name) = head.reserved {
-            let id = head.id.as_ref().and_then(Id::text);
-            return Err(reject(id, "reserved_field", format!("the field {name} is set by Tidewell: leave it out")));
+    }
+
+    /// As [`Document::parse`], of a document whose id is known: its own, if it has one, must be the same.
+    pub fn parse_as(json: &'a str, position: usize, id: &'a str) -> Result<Self, Rejection> {
+        match read_id(json, position)? {
+            Some(own) if own == id => Ok(Self { id: own, json: json.into() }),
+            Some(own) => {
+                let message = "The `id` of the resource does not match the `id` in the JSON body.";
+                Err(Rejection::new(position, Some(&own), "invalid_id", message))
+            }
+            None => Self::named(json, position, id.into()),
         }
-        match head.id {
-            Some(Id::Text(id)) => match id_fault(&id) {
-                None => Ok(Self { id, json }),
-                Some(fault) => Err(reject(Some(&id), "invalid_id", fault)),
-            },
-            Some(Id::Other) => Err(reject(None, "invalid_id", "id must be a string".to_owned())),
-            None => Err(reject(None, "missing_id", "every document needs an id, a string".to_owned())),
-        }
+    }
+
+    /// Puts an id into a JSON object that has none.
+    fn named(json: &str, position: usize, id: Cow<'a, str>) -> Result<Self, Rejection> {
+        let rest = json.trim_start().strip_prefix('{').unwrap_or("}").trim_start();
+        let comma = if rest.starts_with('}') { "" } else { "," };
+        let json = format!("{{\"id\":{}{comma}{rest}", serde_json::Value::from(&*id));
+        check_size(&json, position)?;
+        Ok(Self { id, json: json.into() })
+    }
+}
+
+impl Rejection {
+    /// The id is cut to what may be one.
+    pub fn new(position: usize, id: Option<&str>, code: &str, message: impl Into<String>) -> Self {
+        let id = id.map(|id| id.chars().take(MAX_ID_BYTES).collect());
+        Self { position, id, code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// Sees that a document is not too large to be taken.
+pub fn check_size(json: &str, position: usize) -> Result<(), Rejection> {
+    if json.len() <= MAX_DOCUMENT_BYTES {
+        return Ok(());
+    }
+    let message = format!("the document has {} bytes; at most {MAX_DOCUMENT_BYTES} are taken", json.len());
+    Err(Rejection::new(position, None, "document_too_large", message))
+}
+
+/// Judges a JSON text in everything but whether it has an id, and gives that.
+fn read_id(json: &str, position: usize) -> Result<Option<Cow<'_, str>>, Rejection> {
+    let reject = |id: Option<&str>, code: &str, message: String| Rejection::new(position, id, code, message);
+    check_size(json, position)?;
+    // Most documents have too few brackets to be nested too deep, and those are found many times faster than the depth.
+    let mut brackets = memchr::memchr2_iter(b'{', b'[', json.as_bytes());
+    if brackets.nth(MAX_DEPTH).is_some() && depth(json) > MAX_DEPTH {
+        let message = format!("arrays and objects are nested more than {MAX_DEPTH} deep");
+        return Err(reject(None, "document_too_deep", message));
+    }
+    let head: Head<'_> = serde_json::from_str(json).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => reject(None, "invalid_document", error.to_string()),
+        _ => reject(None, "invalid_json", error.to_string()),
+    })?;
+    if let Some(name) = head.reserved {
+        let id = head.id.as_ref().and_then(Id::text);
+        return Err(reject(id, "reserved_field", format!("the field {name} is set by Tidewell: leave it out")));
+    }
+    match head.id {
+        Some(Id::Text(id)) => match id_fault(&id) {
+            None => Ok(Some(id)),
+            Some(fault) => Err(reject(Some(&id), "invalid_id", fault)),
+        },
+        Some(Id::Other) => Err(reject(None, "invalid_id", "Document's `id` field should be a string.".to_owned())),
+        None => Ok(None),
     }
 }
 
 /// What is wrong with a document's id, if anything.
 pub fn id_fault(id: &str) -> Option<String> {
     if id.is_empty() {
-        Some("id must not be empty".to_owned())
+        Some("The `id` should not be empty.".to_owned())
     } else if id.len() > MAX_ID_BYTES {
         Some(format!("id has {} bytes; at most {MAX_ID_BYTES} are taken", id.len()))
     } else if id.chars().any(char::is_control) {
@@ -201,6 +249,19 @@ mod tests {
         assert_eq!(code(r#"{"id":"a\nb"}"#), "invalid_id");
         assert_eq!(code(&format!(r#"{{"id":"{}"}}"#, "x".repeat(513))), "invalid_id");
         assert_eq!(code(r#"{"id":"a","id":"b"}"#), "invalid_document");
+    }
+
+    #[test]
+    fn a_document_without_an_id_is_given_one() {
+        let named =
+            |json| Document::parse_or_name(json, 0, || "n\"1".to_owned()).map(|document| document.json.into_owned());
+        assert_eq!(named(" { \"x\":1}").unwrap(), r#"{"id":"n\"1","x":1}"#);
+        assert_eq!(named("{ }").unwrap(), r#"{"id":"n\"1"}"#);
+        assert_eq!(named(r#"{"id":"a"}"#).unwrap(), r#"{"id":"a"}"#);
+        assert_eq!(named(r#"{"id":1}"#).unwrap_err().code, "invalid_id");
+        assert_eq!(Document::parse_as(r#"{"id":"a"}"#, 0, "a").unwrap().json, r#"{"id":"a"}"#);
+        assert_eq!(Document::parse_as(r#"{"x":1}"#, 0, "a").unwrap().json, r#"{"id":"a","x":1}"#);
+        assert_eq!(Document::parse_as(r#"{"id":"b"}"#, 0, "a").unwrap_err().code, "invalid_id");
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub(super) async fn mend(
             "its id must be that of the dead letter's document",
         )]));
     }
-    match db::dead_letter::mend(&state.pool, id, letter.index_id, mended.json, keeper.actor()).await? {
+    match db::dead_letter::mend(&state.pool, id, letter.index_id, &mended.json, keeper.actor()).await? {
         Mended::Yes => Ok(Answer(RetryAnswer { matched: 1, retried: 1, superseded: 0, dry_run: false })),
         Mended::Overtaken => Err(Error::conflict("the document has a newer write: discard this letter, or write anew")),
         Mended::Gone => Err(Error::not_found("dead letter")),

@@ -1,17 +1,18 @@
 //! Writes: judged, made durable, answered 202. Nothing here speaks to Typesense.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json,
     extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::{
     Error, Fault, State,
@@ -22,7 +23,7 @@ use super::{
     responses::Failures,
 };
 use crate::{
-    db::idempotency::Scope,
+    db::{idempotency::Scope, index::Index, quota::Month},
     domain::{
         document::{Document, MAX_DOCUMENTS, Rejection, id_fault},
         filter,
@@ -35,11 +36,11 @@ const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// Everything about a write request but its body.
 pub(super) struct WriteRequest {
-    state: State,
+    pub(super) state: State,
     caller: Caller,
-    parts: Parts,
+    pub(super) parts: Parts,
     path: HashMap<String, String>,
-    request_id: RequestId,
+    pub(super) request_id: RequestId,
 }
 
 impl FromRequestParts<State> for WriteRequest {
@@ -95,7 +96,7 @@ pub(super) async fn batch_delete(request: WriteRequest, body: WriteBody) -> Resu
     let Ids { ids } = body::parse(text(&body)?.as_bytes())?;
     let judged = ids.iter().enumerate().map(|(position, json)| {
         let id: Option<String> = serde_json::from_str(json.get()).ok();
-        match id.as_deref().map_or_else(|| Some("id must be a string".to_owned()), id_fault) {
+        match id.as_deref().map_or_else(|| Some("Document's `id` field should be a string.".to_owned()), id_fault) {
             None => Ok(id.unwrap_or_default()),
             Some(message) => Err(Rejection { position, id, code: "invalid_id".to_owned(), message }),
         }
@@ -111,7 +112,7 @@ pub(super) async fn batch_delete(request: WriteRequest, body: WriteBody) -> Resu
            ("id" = String, Path, description = "The document's id"), IdempotencyHeader),
     responses(Written, Failures))]
 pub(super) async fn delete(request: WriteRequest) -> Result<Response, Error> {
-    let id = request.path.get("id").cloned().unwrap_or_default();
+    let id = request.id().to_owned();
     if let Some(fault) = id_fault(&id) {
         return Err(Error::validation(vec![Fault::new("id", fault)]));
     }
@@ -133,9 +134,28 @@ pub(super) async fn delete_by_filter(
 }
 
 impl WriteRequest {
+    /// The index that the path names.
+    pub(super) async fn index(&self) -> Result<Arc<Index>, Error> {
+        self.state.index(&self.caller, self.path.get("index").map_or("", String::as_str)).await
+    }
+
+    /// The document that the path names.
+    pub(super) fn id(&self) -> &str {
+        self.path.get("id").map_or("", String::as_str)
+    }
+
     async fn write(self, body: &[u8], writes: Writes<'_>, rejected: Vec<Rejection>) -> Result<Response, Error> {
-        let index = self.path.get("index").map_or("", String::as_str);
-        let index = self.state.index(&self.caller, index).await?;
+        Ok(answer(self.accept(body, writes, rejected).await?))
+    }
+
+    /// Makes the write durable, unless its idempotency key says that it is already.
+    pub(super) async fn accept(
+        &self,
+        body: &[u8],
+        writes: Writes<'_>,
+        rejected: Vec<Rejection>,
+    ) -> Result<Accepted, Error> {
+        let index = self.index().await?;
         let Parts { method, uri, headers, .. } = &self.parts;
         let key = idempotency_key(headers)?;
         let body_hash = key.map(|_| body_hash(uri, body)).unwrap_or_default();
@@ -153,15 +173,24 @@ impl WriteRequest {
         };
         let (accepted, month) = ingest::accept(&self.state.pool, write).await?;
         if let Some(month) = month {
-            Spent::of(&self.parts).note(month);
+            self.note(month);
         }
-        Ok(answer(accepted))
+        Ok(accepted)
+    }
+
+    /// Notes what the request has used, for the answer's headers.
+    pub(super) fn note(&self, month: Month) {
+        Spent::of(&self.parts).note(month);
     }
 }
 
 fn answer(accepted: Accepted) -> Response {
-    let location = format!("/v1/jobs/{}", accepted.job_id);
-    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted)).into_response()
+    (StatusCode::ACCEPTED, [location(accepted.job_id)], Json(accepted)).into_response()
+}
+
+/// Which job to ask for.
+pub(super) fn location(job_id: Uuid) -> (HeaderName, String) {
+    (header::LOCATION, format!("/v1/jobs/{job_id}"))
 }
 
 /// A line that is not UTF-8 is one document's fault.
@@ -225,7 +254,7 @@ fn body_hash(uri: &Uri, body: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(uri.query().unwrap_or_default()).chain_update([0]).chain_update(body).finalize().into()
 }
 
-fn text(body: &[u8]) -> Result<&str, Error> {
+pub(super) fn text(body: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(body).map_err(|error| Error::invalid(format!("the body is not UTF-8: {error}")))
 }
 

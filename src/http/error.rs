@@ -156,6 +156,7 @@ impl Error {
         }
     }
 
+    /// The error as its body.
     pub(super) fn problem(self) -> Problem {
         let status = self.status();
         let (code, detail) = match &self {

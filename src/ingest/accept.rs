@@ -105,17 +105,8 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
         Writes::Deletes(ids) => ids.len(),
         Writes::DeleteByFilter(_) => 1,
     };
-    let total = i32::try_from(count).unwrap_or(i32::MAX);
-    let job = NewJob {
-        id: job_id,
-        organization_id: write.index.organization_id,
-        index_id: write.index.id,
-        request_id: write.request_id,
-        total,
-    };
-    let Some(enqueued_at) = db::job::insert_if_room(&mut tx, job, write.backlog_limit).await? else {
-        return Err(Refusal::BacklogFull);
-    };
+    let job = new_job(write.index, write.request_id, job_id, count);
+    let enqueued_at = open(&mut tx, job, write.backlog_limit).await?;
     let lanes = insert(&mut tx, &write, job_id).await?;
     let answer = Accepted {
         job_id,
@@ -129,35 +120,61 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
         let response = serde_json::to_value(&answer).map_err(|error| sqlx::Error::Encode(error.into()))?;
         db::idempotency::keep(&mut tx, idempotency.scope, idempotency.body_hash, &response).await?;
     }
-    tidewell_jobs::enqueue(&mut tx, &lanes).await?;
-    let units = i64::from(total);
-    let waiting = if lanes.is_empty() { 0 } else { units };
-    let upserts = if let Writes::Upserts(_) = write.writes { units } else { 0 };
-    let month = match db::accept::count(&mut tx, write.index, waiting, upserts, units).await? {
-        Some(month) => month,
-        None => {
-            let consumed = db::quota::consume(&mut tx, write.index.organization_id, units, job_id).await?;
-            let Consumed::Yes(month) = consumed else { return Err(Refusal::Quota(consumed.month())) };
-            if let Writes::Upserts(documents) = &write.writes {
-                check_documents(&mut tx, write.index, documents).await?;
-            }
-            month
-        }
+    let upserted: Vec<&str> = match &write.writes {
+        Writes::Upserts(documents) => documents.iter().map(|document| &*document.id).collect(),
+        _ => vec![],
     };
+    let month = close(&mut tx, write.index, job, &lanes, &upserted).await?;
     tx.commit().await?;
     tracing::info!(%job_id, index_id = %write.index.id, accepted = count, "accepted");
     Ok((answer, Some(month)))
 }
 
+pub(super) fn new_job<'a>(index: &Index, request_id: &'a str, id: Uuid, count: usize) -> NewJob<'a> {
+    let total = i32::try_from(count).unwrap_or(i32::MAX);
+    NewJob { id, organization_id: index.organization_id, index_id: index.id, request_id, total }
+}
+
+/// Makes the job that the rows belong to, if the index's backlog has room, and gives its moment.
+pub(super) async fn open(
+    conn: &mut PgConnection,
+    job: NewJob<'_>,
+    backlog_limit: i64,
+) -> Result<DateTime<Utc>, Refusal> {
+    db::job::insert_if_room(conn, job, backlog_limit).await?.ok_or(Refusal::BacklogFull)
+}
+
+/// Wakes the lanes that rows came into, and counts them, their units and, where they are upserts, the documents with these ids: what
+/// comes last before the commit.
+pub(super) async fn close(
+    conn: &mut PgConnection,
+    index: &Index,
+    job: NewJob<'_>,
+    lanes: &[ProjectLane],
+    upserted: &[&str],
+) -> Result<Month, Refusal> {
+    tidewell_jobs::enqueue(conn, lanes).await?;
+    let units = i64::from(job.total);
+    let waiting = if lanes.is_empty() { 0 } else { units };
+    if let Some(month) = db::accept::count(conn, index, waiting, upserted.len() as i64, units).await? {
+        return Ok(month);
+    }
+    let consumed = db::quota::consume(conn, index.organization_id, units, job.id).await?;
+    let Consumed::Yes(month) = consumed else { return Err(Refusal::Quota(consumed.month())) };
+    if !upserted.is_empty() {
+        check_documents(conn, index, upserted).await?;
+    }
+    Ok(month)
+}
+
 /// Refuses documents that the plan has no room for. What waits counts as a document each, this request's among it, unless the record
 /// shows that this one replaces it: at the cap, documents can still be changed. The organization is locked, so requests come one by one.
-async fn check_documents(conn: &mut PgConnection, index: &Index, documents: &[Document<'_>]) -> Result<(), Refusal> {
+async fn check_documents(conn: &mut PgConnection, index: &Index, ids: &[&str]) -> Result<(), Refusal> {
     let Some(holding) = db::plan::holding(conn, index.organization_id).await? else { return Ok(()) };
     let Some(limit) = holding.max_documents.filter(|limit| holding.documents + holding.waiting > *limit) else {
         return Ok(());
     };
-    let ids: Vec<&str> = documents.iter().map(|document| &*document.id).collect();
-    let known = db::accept::known(conn, index.id, &ids).await?;
+    let known = db::accept::known(conn, index.id, ids).await?;
     match holding.documents + holding.waiting - known > limit {
         true => Err(Refusal::Documents(CapReached { what: "documents", limit, used: holding.documents })),
         false => Ok(()),
@@ -181,26 +198,35 @@ async fn repeated(conn: &mut PgConnection, idempotency: Idempotency<'_>) -> Resu
 /// Inserts the rows and gives the lanes that they came into.
 async fn insert(conn: &mut PgConnection, write: &Write<'_>, job_id: Uuid) -> Result<Vec<ProjectLane>, sqlx::Error> {
     let index_id = write.index.id;
-    let mut touched = [false; LANES as usize];
     match &write.writes {
         Writes::DeleteByFilter(filter) => {
             let version = db::filter_delete::insert(conn, index_id, job_id, filter).await?;
             tidewell_jobs::enqueue(conn, &[ResolveFilterDelete { index_id, version }]).await?;
+            Ok(vec![])
         }
         Writes::Upserts(documents) => {
-            let rows = documents.iter().map(|document| row(&document.id, Some(document.json), &mut touched));
-            db::accept::insert_rows(conn, index_id, job_id, Operation::Upsert, rows).await?;
+            let rows = documents.iter().map(|document| (&*document.id, Some(&*document.json)));
+            insert_rows(conn, index_id, job_id, Operation::Upsert, rows).await
         }
         Writes::Deletes(ids) => {
-            let rows = ids.iter().map(|id| row(id, None, &mut touched));
-            db::accept::insert_rows(conn, index_id, job_id, Operation::Delete, rows).await?;
+            let rows = ids.iter().map(|id| (*id, None));
+            insert_rows(conn, index_id, job_id, Operation::Delete, rows).await
         }
     }
-    Ok((0..LANES).filter(|lane| touched[*lane as usize]).map(|lane| ProjectLane { index_id, lane }).collect())
 }
 
-fn row<'a>(document_id: &'a str, body: Option<&'a str>, touched: &mut [bool; LANES as usize]) -> Row<'a> {
-    let lane = lane_of(document_id);
-    touched[lane as usize] = true;
-    Row { lane, document_id, body }
+/// Inserts rows of one operation, each an id and a body, and gives the lanes that they came into.
+pub(super) async fn insert_rows<'a>(
+    conn: &mut PgConnection,
+    index_id: Uuid,
+    job_id: Uuid,
+    operation: Operation,
+    rows: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+) -> Result<Vec<ProjectLane>, sqlx::Error> {
+    let mut touched = [false; LANES as usize];
+    let rows: Vec<Row<'_>> =
+        rows.map(|(document_id, body)| Row { lane: lane_of(document_id), document_id, body }).collect();
+    rows.iter().for_each(|row| touched[row.lane as usize] = true);
+    db::accept::insert_rows(conn, index_id, job_id, operation, &rows).await?;
+    Ok((0..LANES).filter(|lane| touched[*lane as usize]).map(|lane| ProjectLane { index_id, lane }).collect())
 }

@@ -95,7 +95,7 @@ pub(super) async fn mend(session: &Session, pool: &PgPool, letter: &DeadLetter, 
         bail!("the document's id is {:?}, and must be that of the dead letter's document", document.id);
     }
     let person = Person::here();
-    match db::dead_letter::mend(pool, letter.id, letter.index_id, document.json, person.actor()).await? {
+    match db::dead_letter::mend(pool, letter.id, letter.index_id, &document.json, person.actor()).await? {
         Mended::Yes => {}
         Mended::Overtaken => bail!("the document has a newer write: discard this letter, or write anew"),
         Mended::Gone => bail!("the dead letter has just gone"),

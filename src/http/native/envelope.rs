@@ -1,4 +1,4 @@
-//! Errors as Typesense's clients read them: `{"message"}`, and `{"code", "error"}` for one of several searches.
+//! Errors as Typesense's clients read them: `{"message"}`, and `{"code", "error"}` for one of several searches or lines.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,17 +23,17 @@ pub(super) struct Message {
     message: String,
 }
 
-/// One of several searches that can't be run.
-#[derive(Serialize)]
+/// One of several searches or lines that can't be done.
+#[derive(Clone, Serialize)]
 pub(super) struct Refused {
-    code: u16,
-    error: String,
+    pub(super) code: u16,
+    pub(super) error: String,
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         if let Error::Internal(reason) = &error {
-            tracing::error!(reason, "one of several searches failed");
+            tracing::error!(reason, "a part of a request failed");
         }
         let problem = error.problem();
         Self { code: status(&problem).as_u16(), error: message(&problem) }
@@ -53,7 +53,7 @@ pub(super) async fn wrap(request: Request, next: Next) -> Response {
 }
 
 /// Typesense knows one status for requests that are wrong.
-fn status(problem: &Problem) -> StatusCode {
+pub(super) fn status(problem: &Problem) -> StatusCode {
     match problem.code.as_str() {
         "validation_failed" => StatusCode::BAD_REQUEST,
         _ => StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -61,7 +61,7 @@ fn status(problem: &Problem) -> StatusCode {
 }
 
 /// What is wrong, in one sentence: each fault with its place.
-fn message(problem: &Problem) -> String {
+pub(super) fn message(problem: &Problem) -> String {
     if problem.errors.is_empty() {
         return problem.detail.clone();
     }
@@ -84,7 +84,7 @@ enum Described {
     /// There is no such index or document, or it is another organization's
     #[response(status = 404)]
     NotFound(Message),
-    /// Several organizations have an index of that name
+    /// To be created and there already, or several organizations have an index of that name
     #[response(status = 409)]
     Conflict(Message),
     /// The body is too large

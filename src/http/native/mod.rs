@@ -2,8 +2,10 @@
 
 mod credentials;
 mod envelope;
+mod import;
 mod retrieve;
 mod search;
+mod writes;
 
 use axum::{Router, middleware, routing::any};
 use tower_http::decompression::RequestDecompressionLayer;
@@ -50,6 +52,9 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
 /// What is offered, with whole paths.
 fn offered() -> OpenApiRouter<State> {
     OpenApiRouter::new()
+        .routes(routes!(writes::create, writes::delete_by_filter))
+        .routes(routes!(writes::update, writes::delete))
+        .routes(routes!(import::import))
         .routes(routes!(search::search))
         .routes(routes!(search::multi_search))
         .routes(routes!(retrieve::collection))
