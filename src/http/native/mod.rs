@@ -7,7 +7,10 @@ mod retrieve;
 mod search;
 mod writes;
 
-use axum::{Router, middleware, routing::any};
+use axum::{
+    Router, middleware,
+    routing::{any, post},
+};
 use tower_http::decompression::RequestDecompressionLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -53,6 +56,8 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
 fn offered() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(writes::create, writes::delete_by_filter))
+        // As the client for Python writes it.
+        .route("/collections/{index}/documents/", post(writes::create).delete(writes::delete_by_filter))
         .routes(routes!(writes::update, writes::delete))
         .routes(routes!(import::import))
         .routes(routes!(search::search))
