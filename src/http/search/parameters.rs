@@ -63,14 +63,13 @@ const OFFERED: [(&str, Kind); 39] = [
 ];
 
 /// Taken from Typesense's own callers, and judged here.
-const NATIVE: [(&str, Kind); 7] = [
+const NATIVE: [(&str, Kind); 6] = [
     // Typesense 0.24.1 overlooks both.
     ("limit", Kind::Count(u32::MAX)),
     ("offset", Kind::Count(u32::MAX)),
     ("enable_overrides", Kind::Off),
     ("use_cache", Kind::Ignored),
     ("cache_ttl", Kind::Ignored),
-    ("limit_hits", Kind::Ignored),
     ("x-typesense-user-id", Kind::Ignored),
 ];
 
@@ -158,11 +157,11 @@ impl Parameters {
             Some(fields) => format!("{fields},{VERSION_FIELD}"),
             None => VERSION_FIELD.to_owned(),
         };
-        let cut_off = self.take("search_cutoff_ms").unwrap_or_else(|| CUT_OFF_MS.to_string());
+        let cut_off = self.take_count("search_cutoff_ms").filter(|ms| *ms > 0).unwrap_or(CUT_OFF_MS);
         let filter = self.take("filter_by");
         self.set.extend([
             ("exclude_fields", excluded),
-            ("search_cutoff_ms", cut_off),
+            ("search_cutoff_ms", cut_off.to_string()),
             ("enable_overrides", "false".to_owned()),
             ("page", page.to_string()),
             ("per_page", per_page.to_string()),
@@ -204,5 +203,48 @@ impl Parameters {
             faults.push(fault("page", message));
         }
         if faults.is_empty() { Ok((page, per_page)) } else { Err(Error::validation(faults)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extent(given: &[(&str, &str)]) -> Option<(u32, u32)> {
+        let mut parameters = Parameters::new(Spelling::Snake);
+        given.iter().try_for_each(|(name, value)| parameters.set(name, value)).ok()?;
+        parameters.extent().ok()
+    }
+
+    #[test]
+    fn pages_end_at_the_ten_thousandth_document() {
+        for (page, per_page, good) in [
+            ("1000", "10", true),
+            ("1001", "10", false),
+            ("100", "100", true),
+            ("101", "100", false),
+            ("4294967295", "100", false),
+            ("0", "10", false),
+            ("1", "0", true),
+        ] {
+            assert_eq!(extent(&[("page", page), ("per_page", per_page)]).is_some(), good, "{page} {per_page}");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_where_a_page_begins() {
+        assert_eq!(extent(&[]), Some((1, 10)));
+        assert_eq!(extent(&[("limit", "5"), ("offset", "20")]), Some((5, 5)));
+        assert_eq!(extent(&[("offset", "0")]), Some((1, 10)));
+        assert_eq!(extent(&[("offset", "20"), ("limit", "0")]), None);
+        assert_eq!(extent(&[("offset", "7")]), None);
+        assert_eq!(extent(&[("offset", "10000")]), None);
+    }
+
+    #[test]
+    fn a_parameter_is_told_of_as_it_was_spelled() {
+        assert_eq!(Spelling::Camel.of("highlight_full_fields"), "highlightFullFields");
+        assert_eq!(Spelling::Camel.of("q"), "q");
+        assert_eq!(Spelling::Snake.of("filter_by"), "filter_by");
     }
 }

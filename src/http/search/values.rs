@@ -164,3 +164,56 @@ fn refuse_own(named: &Named, field: &str) -> Result<(), Error> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: Kind, value: &str) -> Result<Option<String>, Error> {
+        kind.check(&Named { name: "facet_by", spelling: Spelling::Camel }, value)
+    }
+
+    #[test]
+    fn names_are_plain_and_stand_once() {
+        assert_eq!(check(Kind::Searched, "a, b.c,a,,d-é_1").unwrap().as_deref(), Some("a,b.c,d-é_1"));
+        assert_eq!(check(Kind::Searched, ",").unwrap(), None);
+        for bad in ["a b", "f(a:[0,1])", "*", "a*", "tenantId", "a,_tidewell_version", "a:b", "a\0", "$a"] {
+            assert!(check(Kind::Searched, bad).is_err(), "{bad}");
+        }
+        let many: Vec<String> = (0..31).map(|n| format!("f{n}")).collect();
+        assert!(check(Kind::Searched, &many.join(",")).is_err());
+        assert_eq!(check(Kind::Shown, "a,tenantId").unwrap().as_deref(), Some("a,tenantId"));
+        assert_eq!(check(Kind::Shown, "*,a").unwrap(), None);
+        for bad in ["$other(a)", "t*"] {
+            assert!(check(Kind::Shown, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_order_by_tidewells_own_fields_is_refused_as_a_request() {
+        assert!(matches!(check(Kind::Order, "tenantId:asc"), Err(Error::Invalid { code: "invalid_request", .. })));
+        assert!(matches!(check(Kind::Order, "price"), Err(Error::Invalid { code: "invalid_sort", .. })));
+        let sound = check(Kind::Order, "price : DESC, loc(48.8, 2.3):asc").unwrap();
+        assert_eq!(sound.as_deref(), Some("price:desc,loc(48.8,2.3):asc"));
+    }
+
+    #[test]
+    fn values_are_of_their_type_and_within_their_range() {
+        for (kind, good, bad) in [
+            (Kind::Count(9), "9", "10"),
+            (Kind::Count(u32::MAX), "4294967295", "4294967296"),
+            (Kind::Counts(2), "0,2", "0,3"),
+            (Kind::Flag, "true", "TRUE"),
+            (Kind::Flags, "true,false", "true,"),
+            (Kind::Choice(&["a", "b"]), "b", "c"),
+            (Kind::Choices(&["a", "b"]), "a, b", "a c"),
+            (Kind::Off, "false", "true"),
+            (Kind::FacetQuery, "genre:po (et", "genre"),
+            (Kind::FacetQuery, "genre:", "tenantId:a"),
+        ] {
+            assert!(check(kind, good).is_ok(), "{kind:?} {good}");
+            assert!(check(kind, bad).is_err(), "{kind:?} {bad}");
+        }
+        assert!(check(Kind::Query, &"x".repeat(501)).is_err());
+    }
+}
