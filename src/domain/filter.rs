@@ -34,14 +34,11 @@ pub fn check(filter: &str) -> Result<(), String> {
     }
 }
 
-/// The filter that confines a search to an organization, whatever the caller's own filter (already checked) says.
-pub fn confine(filter: Option<&str>, organization_id: Uuid) -> String {
+/// The filter that confines a search to an organization, whatever the filters beside it (already checked, each for itself) say.
+pub fn confine<'a>(filters: impl IntoIterator<Item = &'a str>, organization_id: Uuid) -> String {
+    let filters: String = filters.into_iter().map(|filter| format!("({filter}) && ")).collect();
     // Exact for a lower-case UUID, which is how one is written here: Typesense folds case and hyphens of what it compares.
-    let tenant = format!("{TENANT_FIELD}:=`{organization_id}`");
-    match filter {
-        Some(filter) => format!("({filter}) && {tenant}"),
-        None => tenant,
-    }
+    format!("{filters}{TENANT_FIELD}:=`{organization_id}`")
 }
 
 /// What may stand around an operand.
@@ -231,5 +228,8 @@ mod tests {
     fn the_tenants_clause_stands_last_and_outside() {
         let confined = confine(Some("a:1 || b:2"), Uuid::nil());
         assert_eq!(confined, "(a:1 || b:2) && tenantId:=`00000000-0000-0000-0000-000000000000`");
+        let confined = confine(["a:1", "b:2 || c:3"], Uuid::nil());
+        assert_eq!(confined, "(a:1) && (b:2 || c:3) && tenantId:=`00000000-0000-0000-0000-000000000000`");
+        assert_eq!(confine(None, Uuid::nil()), "tenantId:=`00000000-0000-0000-0000-000000000000`");
     }
 }

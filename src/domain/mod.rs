@@ -6,6 +6,7 @@ pub mod fields;
 pub mod filter;
 pub mod key;
 pub mod lane;
+pub mod scoped_token;
 pub mod secret;
 pub mod signature;
 pub mod slug;

@@ -90,6 +90,7 @@ pub(super) async fn show(
     Path(index): Path<String>,
     Shared(state): Shared<State>,
 ) -> Result<Answer<IndexView>, Error> {
+    caller.require_unscoped()?;
     let index = state.index(&caller, &index).await?;
     Ok(Answer(IndexView::from(&*index)))
 }

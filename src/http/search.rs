@@ -113,7 +113,7 @@ pub(super) async fn search(
 ) -> Result<Answer<Found>, Error> {
     caller.require(&SEARCH_SCOPES)?;
     let index = state.index(&caller, &index).await?;
-    let parameters = parameters::of(&search, &index)?;
+    let parameters = parameters::of(&search, &index, caller.signed_filter())?;
     let answer = state.typesense.multi_search(&[parameters]).await?.pop();
     let answer = answer.ok_or_else(|| Error::Internal("a search had no answer".to_owned()))?;
     shape(&search, answer).map(Answer)
@@ -139,7 +139,7 @@ pub(super) async fn multi_search(
     let mut parameters = Vec::with_capacity(named.len());
     for NamedSearch { index, search } in &named {
         let index: Arc<Index> = state.index(&caller, index).await?;
-        parameters.push(parameters::of(search, &index)?);
+        parameters.push(parameters::of(search, &index, caller.signed_filter())?);
     }
     let answers = state.typesense.multi_search(&parameters).await?;
     let results: Result<Vec<Found>, Error> =

@@ -39,7 +39,7 @@ pub(super) async fn decide(
     let mut decided = Vec::new();
     for (n, wanted) in conditional {
         let item = &mut batch.items[n];
-        let confined = filter::confine(Some(&wanted), index.organization_id);
+        let confined = filter::confine(Some(wanted.as_str()), index.organization_id);
         if unsettled.contains(&item.document_id) {
             outcomes[n] = Outcome::Wait;
         } else if worker.typesense.matches(collection, &item.document_id, &confined).await? {

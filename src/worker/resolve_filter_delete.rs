@@ -96,7 +96,7 @@ async fn spread_matching(
     undecided: &HashSet<String>,
     conn: &mut PgConnection,
 ) -> Result<usize, Error> {
-    let confined = filter::confine(Some(&delete.filter), index.organization_id);
+    let confined = filter::confine(Some(delete.filter.as_str()), index.organization_id);
     let mut matching = std::pin::pin!(worker.typesense.ids_matching(collection, &confined).await?);
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut spread = 0;

@@ -22,7 +22,8 @@ const MAX_NAMES: usize = 30;
 /// After how long Typesense gives what it has found so far.
 const CUT_OFF_MS: u32 = 5000;
 
-pub(super) fn of(search: &Search, index: &Index) -> Result<Value, Error> {
+/// `signed` is the filter that the caller is confined to, beside its own.
+pub(super) fn of(search: &Search, index: &Index, signed: Option<&str>) -> Result<Value, Error> {
     let (page, per_page) = (search.page.unwrap_or(1), search.per_page.unwrap_or(10));
     check_extent(&search.q, page, per_page)?;
     if let Some(filter) = &search.filter_by {
@@ -35,7 +36,8 @@ pub(super) fn of(search: &Search, index: &Index) -> Result<Value, Error> {
     set("page", json!(page));
     set("per_page", json!(per_page));
     set("search_cutoff_ms", json!(CUT_OFF_MS));
-    set("filter_by", json!(filter::confine(search.filter_by.as_deref(), index.organization_id)));
+    let filters = signed.into_iter().chain(search.filter_by.as_deref());
+    set("filter_by", json!(filter::confine(filters, index.organization_id)));
     let mut fields = searched("queryBy", search.query_by.as_ref())?;
     if fields.is_empty() {
         fields = fields::searchable(&index.fields);
