@@ -114,8 +114,7 @@ pub(super) async fn front_end(
         }
     };
     // Its last look comes after the last answer.
-    let (served, (), ()) =
-        tokio::join!(serving, state.keep_key_uses(ended.clone()), state.keep_fresh(ended.clone()));
+    let (served, (), ()) = tokio::join!(serving, state.keep_key_uses(ended.clone()), state.keep_fresh(ended.clone()));
     served
 }
 

@@ -15,7 +15,8 @@ const SECRET_CHARS: usize = 32;
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), Error> {
-        let faults: Vec<String> = [self.ranges(), self.relations(), self.secrecy(), self.urls(), self.log_filter()].concat();
+        let faults: Vec<String> =
+            [self.ranges(), self.relations(), self.secrecy(), self.urls(), self.log_filter()].concat();
         if faults.is_empty() { Ok(()) } else { Err(Error(faults.join("; "))) }
     }
 

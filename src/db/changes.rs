@@ -1,10 +1,14 @@
 //! Changes of who may do what, told by the database as they are committed.
 
+use std::time::Instant;
+
 use sqlx::{
     PgPool,
     postgres::{PgListener, PgPoolOptions},
 };
 use uuid::Uuid;
+
+use super::clock::Clock;
 
 /// What the triggers in `sql/` notify.
 const CHANGED: &str = "tidewell_changed";
@@ -40,15 +44,16 @@ impl Listener {
     }
 
     /// Sends the listener itself a notification: the database tells them in the order of their commits, so it comes after every
-    /// change that was committed before.
-    pub async fn beat(&mut self) -> Result<(), sqlx::Error> {
+    /// change that was committed before. Gives the database's clock.
+    pub async fn beat(&mut self) -> Result<Clock, sqlx::Error> {
         self.beats += 1;
-        sqlx::query("select pg_notify($1, $2)")
+        let asked = Instant::now();
+        let now = sqlx::query_scalar("select clock_timestamp() from pg_notify($1, $2)")
             .bind(&self.own)
             .bind(self.beats.to_string())
-            .execute(&mut self.listener)
-            .await
-            .map(drop)
+            .fetch_one(&mut self.listener)
+            .await?;
+        Ok(Clock::new(now, asked))
     }
 
     /// The next to be heard; fails where the connection is lost. May be given up at any time without a loss.

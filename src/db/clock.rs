@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// The database's clock as it was once read, carried on by this process's monotonic clock: for what is judged too often to ask.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,12 @@ impl Clock {
 
     pub fn now(&self) -> DateTime<Utc> {
         self.read + self.asked.elapsed()
+    }
+
+    /// Whether a later reading agrees, give or take that much. It does not where this process's clock stood still, because the
+    /// machine was asleep, or where the database's was set.
+    pub fn agrees_with(&self, later: &Self, give_or_take: TimeDelta) -> bool {
+        (self.now() - later.now()).abs() <= give_or_take
     }
 
     /// Whether that moment has come; what has none never ends.
@@ -41,5 +47,16 @@ mod tests {
         assert!(clock.is_past(Some(read + Duration::from_secs(60))));
         assert!(!clock.is_past(Some(read + Duration::from_secs(3600))));
         assert!(!clock.is_past(None));
+    }
+
+    #[test]
+    fn clocks_agree_that_went_on_at_the_same_pace() {
+        let (read, now) = (DateTime::UNIX_EPOCH, Instant::now());
+        let earlier = Clock::new(read, now.checked_sub(Duration::from_secs(10)).expect("an instant"));
+        let agrees =
+            |seconds| earlier.agrees_with(&Clock::new(read + Duration::from_secs(seconds), now), TimeDelta::seconds(1));
+        assert!(agrees(10));
+        assert!(!agrees(60), "this machine slept");
+        assert!(!agrees(0), "the database's clock was put back");
     }
 }

@@ -91,7 +91,9 @@ impl Caller {
     /// Passes whoever is not narrowed by a filter.
     pub(super) fn require_unscoped(&self) -> Result<(), Error> {
         match self.signed_filter() {
-            Some(_) => Err(Error::Forbidden { code: "forbidden", detail: "a scoped token may search, and nothing else" }),
+            Some(_) => {
+                Err(Error::Forbidden { code: "forbidden", detail: "a scoped token may search, and nothing else" })
+            }
             None => Ok(()),
         }
     }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,8 @@ const BEAT_EVERY: Duration = Duration::from_millis(200);
 const PROOF_HOLDS: Duration = Duration::from_millis(750);
 /// For how long at most anything is remembered while it does not.
 const TICK: Duration = Duration::from_millis(500);
+/// How far the database's clock and this process's may part.
+const DRIFT: TimeDelta = TimeDelta::milliseconds(500);
 /// How long the listener's database may take to answer before the connection is given up for dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(250);
@@ -95,9 +98,15 @@ impl Freshness {
         let mut listener = in_time(Listener::connect(pool)).await?;
         // What has changed while nobody listened.
         self.forget();
+        let mut first = None;
         loop {
             let sent = Instant::now();
-            in_time(listener.beat()).await?;
+            let clock = in_time(listener.beat()).await?;
+            // What is remembered has the database's clock in it, as it was.
+            if !first.get_or_insert(clock).agrees_with(&clock, DRIFT) {
+                self.forget();
+                first = Some(clock);
+            }
             while let Ok(heard) = timeout_at(sent + BEAT_EVERY, listener.hear()).await {
                 match heard? {
                     Heard::Change => self.forget(),

@@ -24,12 +24,15 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// How many of each.
 const REMEMBERED: u64 = 10_000;
 
+/// A living key, and the clock by which it may have expired.
+type Found<K> = Option<(Arc<K>, Clock)>;
+
 /// Keys and indexes, each as it stood in the present epoch. Of requests that want the same one at the same time, one asks.
 pub(super) struct Known {
     pool: PgPool,
     freshness: Freshness,
-    keys: Cache<(Epoch, By), Option<(Arc<Key>, Clock)>>,
-    gateway_keys: Cache<(Epoch, [u8; 32]), Option<(Arc<GatewayKey>, Clock)>>,
+    keys: Cache<(Epoch, By), Found<Key>>,
+    gateway_keys: Cache<(Epoch, [u8; 32]), Found<GatewayKey>>,
     indexes: Cache<(Epoch, Option<Uuid>, String), Resolved>,
 }
 
@@ -50,8 +53,8 @@ impl Known {
         self.freshness.keep(&self.pool, shutdown).await;
     }
 
-    /// The key, unless it is revoked, and the clock by which it may have expired.
-    pub(super) async fn key(&self, by: By) -> Result<Option<(Arc<Key>, Clock)>, Error> {
+    /// The key, unless it is revoked.
+    pub(super) async fn key(&self, by: By) -> Result<Found<Key>, Error> {
         let ask = async {
             let found = db::key::authenticate(&self.pool, by).await?;
             Ok(found.map(|(key, clock)| (Arc::new(key), clock)))
@@ -60,7 +63,7 @@ impl Known {
     }
 
     /// As [`Known::key`], of a gateway key with this secret's hash.
-    pub(super) async fn gateway_key(&self, hash: [u8; 32]) -> Result<Option<(Arc<GatewayKey>, Clock)>, Error> {
+    pub(super) async fn gateway_key(&self, hash: [u8; 32]) -> Result<Found<GatewayKey>, Error> {
         let ask = async {
             let found = db::gateway_key::authenticate(&self.pool, &hash).await?;
             Ok(found.map(|(key, clock)| (Arc::new(key), clock)))

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: real servers, real processes, a client, an oracle and a proxy for faults.
 
 pub mod client;
+pub mod database_proxy;
 pub mod oracle;
 pub mod process;
 pub mod proxy;

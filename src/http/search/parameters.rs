@@ -26,9 +26,8 @@ const CUT_OFF_MS: u32 = 5000;
 pub(super) fn of(search: &Search, index: &Index, signed: Option<&str>) -> Result<Value, Error> {
     let (page, per_page) = (search.page.unwrap_or(1), search.per_page.unwrap_or(10));
     check_extent(&search.q, page, per_page)?;
-    if let Some(filter) = &search.filter_by {
-        filter::check(filter).map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
-    }
+    let filter = filter::confine_caller(search.filter_by.as_deref(), signed, index.organization_id)
+        .map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
     let mut parameters = Map::new();
     let mut set = |name: &str, value: Value| _ = parameters.insert(name.to_owned(), value);
     set("collection", json!(index.alias));
@@ -36,8 +35,7 @@ pub(super) fn of(search: &Search, index: &Index, signed: Option<&str>) -> Result
     set("page", json!(page));
     set("per_page", json!(per_page));
     set("search_cutoff_ms", json!(CUT_OFF_MS));
-    let filters = signed.into_iter().chain(search.filter_by.as_deref());
-    set("filter_by", json!(filter::confine(filters, index.organization_id)));
+    set("filter_by", json!(filter));
     let mut fields = searched("queryBy", search.query_by.as_ref())?;
     if fields.is_empty() {
         fields = fields::searchable(&index.fields);
