@@ -72,6 +72,35 @@ async fn no_filter_brings_back_a_document_of_another_tenant() {
     assert!(answered > 50, "only {answered} filters were taken: the test proves too little");
 }
 
+#[tokio::test]
+async fn no_filter_widens_a_scoped_token() {
+    let stack = Stack::start().await;
+    let tenant = stack.tenant("narrowed").await;
+    let own = json!({ "documents": [{ "id": "seen", "title": "red", "year": 1, "genre": "x" },
+                                    { "id": "hidden", "title": "red", "year": 2, "genre": "x" }] });
+    let job = tenant.client.post("/v1/indexes/books/documents:batch", &own).await.expect(202);
+    tenant.client.ended(&job).await;
+    plant_foreign(&stack, tenant.index["alias"].as_str().expect("an alias")).await;
+    let new = json!({ "index": "books", "filterBy": "id:=seen || id:=foreign || title:=`) || (year:>0`" });
+    let token = tenant.client.post("/v1/scoped-tokens", &new).await.expect(201);
+    let token = tenant.client.bearer(token["token"].as_str().expect("a token"));
+    let mut random = StdRng::seed_from_u64(6);
+    let mut answered = 0;
+    for _ in 0..1000 {
+        let body = json!({ "filterBy": filter(&mut random), "facetBy": "genre" });
+        let answer = token.post("/v1/indexes/books/search", &body).await;
+        if answer.status != 200 {
+            assert_eq!(answer.status, 400, "{body}: {:#}", answer.body);
+            continue;
+        }
+        answered += 1;
+        assert!(answer.body["found"].as_u64().expect("a count") <= 1, "{body}: {:#}", answer.body);
+        let text = answer.body.to_string();
+        assert!(!text.contains("hidden") && !text.contains("foreign"), "{body}: {:#}", answer.body);
+    }
+    assert!(answered > 50, "only {answered} filters were taken: the test proves too little");
+}
+
 fn filter(random: &mut StdRng) -> String {
     const SOUND: [&str; 7] = [
         "title:=red",
