@@ -110,6 +110,20 @@ create table tidewell.keys (
 );
 create index keys_by_organization on tidewell.keys (organization_id, id desc);
 
+-- Keys for Athena's routes, which are no tenant's.
+create table tidewell.gateway_keys (
+    id uuid primary key,
+    public_id text not null unique,
+    name text not null,
+    prefix text not null,
+    hash bytea not null unique check (octet_length(hash) = 32),
+    rights text[] not null,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz,
+    created_at timestamptz not null default now()
+);
+
 -- Permits that replicas have taken out of a key's minute; the sum of the live ones never passes the key's limit.
 create table tidewell.rate_grants (
     id bigint generated always as identity primary key,
@@ -118,3 +132,23 @@ create table tidewell.rate_grants (
     granted_at timestamptz not null default clock_timestamp()
 );
 create index rate_grants_by_key on tidewell.rate_grants (key_id, granted_at);
+
+-- What front ends remember of these tables they forget as soon as it changes, by whoever's hand. When a key was last used and what is in
+-- a wallet change all the time, and are not remembered.
+create function tidewell.notify_changed() returns trigger language plpgsql as $$
+begin
+    notify tidewell_changed;
+    return null;
+end
+$$;
+create trigger notify_changed after insert or delete or update of id, organization_id, index_id, name, kind, hash, scopes,
+    allowed_origins, rate_limit_per_minute, expires_at, revoked_at on tidewell.keys
+    for each row execute function tidewell.notify_changed();
+create trigger notify_changed after insert or delete or update of id, name, hash, rights, expires_at, revoked_at on tidewell.gateway_keys
+    for each row execute function tidewell.notify_changed();
+create trigger notify_changed after insert or delete or update on tidewell.indexes
+    for each row execute function tidewell.notify_changed();
+create trigger notify_changed after delete or update of id, short_id, slug, plan, overage_enabled on tidewell.organizations
+    for each row execute function tidewell.notify_changed();
+create trigger notify_changed after delete or update on tidewell.plans
+    for each row execute function tidewell.notify_changed();

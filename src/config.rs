@@ -20,6 +20,9 @@ pub struct Config {
     /// The operator key.
     #[serde(with = "load::optional_text")]
     pub athena_key_12: Option<String>,
+    /// The master secret.
+    #[serde(with = "load::optional_text")]
+    pub secret: Option<String>,
     pub athena_typesense_allow_http: bool,
     #[serde(with = "load::optional_text")]
     pub database_url: Option<String>,
@@ -66,6 +69,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             athena_key_12: None,
+            secret: None,
             athena_typesense_allow_http: false,
             database_url: None,
             typesense_url: None,

@@ -32,7 +32,7 @@ async fn whatever_is_searched_for_nothing_of_another_tenant_comes_back() {
         async move {
             for (route, request, what) in requests(&tenant.client, &mut hostile) {
                 let answer = tenant.client.send(request).await;
-                let good = judge(&answer, &format!("seed {seed}, {route}: {what}"));
+                let good = judge(&answer, &format!("seed {seed}, {route}: {what}"), OWN);
                 *answered.lock().expect("a count").entry(route).or_default() += good;
             }
         }
@@ -49,6 +49,29 @@ async fn whatever_is_searched_for_nothing_of_another_tenant_comes_back() {
     enough("native multi_search", 1000);
     enough("native document", 30);
     enough("native collection", 30);
+}
+
+#[tokio::test]
+async fn whatever_is_searched_for_a_scoped_token_finds_only_what_was_signed_into_it() {
+    let (_stack, tenant, names) = victim().await;
+    let new = json!({ "index": "books", "filterBy": "id:=own0 || id:=foreign0 || title:=`) || (year:>0`" });
+    let token = tenant.client.post("/v1/scoped-tokens", &new).await.expect(201);
+    let token = &tenant.client.bearer(token["token"].as_str().expect("a token"));
+    let rounds = stream::iter(10_000..10_200u64).map(|seed| {
+        let mut hostile = Hostile::new(StdRng::seed_from_u64(seed), &names);
+        async move {
+            let mut answered = 0;
+            for (route, request, what) in requests(token, &mut hostile) {
+                let (answer, what) = (token.send(request).await, format!("seed {seed}, {route}: {what}"));
+                answered += judge(&answer, &what, 1);
+                let text = answer.body.to_string();
+                assert!((1..OWN).all(|n| !text.contains(&format!(r#""id":"own{n}""#))), "{what}\n{:#}", answer.body);
+            }
+            answered
+        }
+    });
+    let answered: u32 = rounds.buffer_unordered(6).collect::<Vec<u32>>().await.iter().sum();
+    assert!(answered > 500, "{answered} answers prove too little");
 }
 
 /// One round: each route once, the widest with twenty searches.
@@ -76,14 +99,14 @@ fn requests(client: &Client, hostile: &mut Hostile) -> Vec<(&'static str, reqwes
     requests
 }
 
-/// Checks that an answer tells nothing of others' documents, and counts the results in it.
-fn judge(answer: &Answer, what: &str) -> u32 {
+/// Checks that an answer tells nothing of others' documents and counts no more than may be seen; how many results are in it.
+fn judge(answer: &Answer, what: &str, seen: u64) -> u32 {
     let (status, text) = (answer.status.as_u16(), answer.body.to_string());
     assert!(status < 500, "{what}\n{status}: {:#}", answer.body);
     assert!(!text.contains(MARKER) && !text.contains(&YEAR.to_string()), "{what}\n{:#}", answer.body);
     // As the name of something that is shown; a refusal may name it.
     assert!(!text.contains("\"_tidewell_version\":"), "{what}\n{:#}", answer.body);
-    counts(&answer.body, &mut |name, count| assert!(count <= OWN, "{what}\n{name} is {count}: {:#}", answer.body));
+    counts(&answer.body, &mut |name, count| assert!(count <= seen, "{what}\n{name} is {count}: {:#}", answer.body));
     match answer.body["results"].as_array() {
         Some(results) => results.iter().filter(|result| result["code"].is_null()).count() as u32,
         None => u32::from(status == 200),

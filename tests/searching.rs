@@ -1,12 +1,10 @@
 //! Keyword search: what is asked, what comes back, and errors in the caller's terms.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
-    eventually, process,
+    process,
     stack::{Setting, Stack, Tenant, key},
 };
 

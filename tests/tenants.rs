@@ -271,3 +271,36 @@ async fn the_command_line_makes_the_same_things() {
     let plans = run(&["plan", "list", "--json"]);
     assert_eq!(plans["items"].as_array().map(Vec::len), Some(5));
 }
+
+#[tokio::test]
+async fn every_answer_to_a_tenant_key_tells_its_rate_and_no_route_is_told_to_anybody_else() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let tenant = stack.tenant("told").await;
+    let (client, nobody) = (&tenant.client, stack.operator().bearer("ss_search_nonsense"));
+    let too_many = json!({ "documents": vec![json!({ "id": "a" }); 1001] });
+    for (method, path, body, status) in [
+        (Method::GET, "/v1/no-such-route", json!(null), 404),
+        (Method::GET, "/v1", json!(null), 404),
+        (Method::GET, "/v1/", json!(null), 404),
+        (Method::GET, SEARCH, json!(null), 405),
+        (Method::DELETE, "/v1/jobs", json!(null), 405),
+        (Method::GET, "/v1/jobs", json!(null), 200),
+        (Method::GET, "/v1/organizations", json!(null), 403),
+        (Method::POST, "/v1/indexes/nowhere/search", json!({}), 404),
+        (Method::POST, SEARCH, json!({ "page": 0 }), 422),
+        (Method::POST, BATCH, too_many, 413),
+    ] {
+        let answer = client.send(client.request(method.clone(), path).json(&body)).await;
+        assert_eq!(answer.status, status, "{method} {path}: {:#}", answer.body);
+        for name in ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"] {
+            assert!(answer.header(name).is_some(), "{method} {path} lacks {name}");
+        }
+        if status == 405 {
+            assert!(answer.header("allow").is_some(), "{method} {path} does not say what it takes");
+        }
+        nobody.send(nobody.request(method, path).json(&body)).await.problem(401, "unauthorized");
+    }
+    let garbled = client.request(Method::POST, BATCH).header("content-encoding", "br").body("x");
+    let answer = client.send(garbled).await;
+    assert_eq!((answer.status.as_u16(), answer.header("ratelimit-limit")), (415, Some("1000000")));
+}

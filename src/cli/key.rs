@@ -18,7 +18,7 @@ use tidewell::{
 use uuid::Uuid;
 
 use super::{
-    Session, index, organization,
+    Session, gateway_key, index, organization,
     output::{maybe, maybe_time, record, table, time},
     page::PageArgs,
 };
@@ -43,6 +43,9 @@ pub(crate) enum Command {
         #[arg(long)]
         org: String,
     },
+    /// Keys for Athena's routes, which are no organization's
+    #[command(subcommand)]
+    Gateway(gateway_key::Command),
 }
 
 #[derive(Debug, Args)]
@@ -95,15 +98,11 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
                 |row| row.id,
                 view,
                 |rows| {
-                    let state = |key: &Key| match (key.revoked_at, key.expires_at) {
-                        (Some(at), _) => format!("revoked {}", time(at)),
-                        (None, Some(at)) => format!("expires {}", time(at)),
-                        (None, None) => "good".to_owned(),
-                    };
                     let lines = rows.iter().map(|row| {
                         let secret = format!("ss_{}_{}…", row.kind, row.prefix);
+                        let state = state(row.revoked_at, row.expires_at);
                         let used = maybe_time(row.last_used_at);
-                        [row.name.clone(), secret, row.scopes.join(" "), state(row), used, row.id.to_string()]
+                        [row.name.clone(), secret, row.scopes.join(" "), state, used, row.id.to_string()]
                     });
                     table(["name", "secret", "scopes", "state", "last used", "id"], &[], lines)
                 },
@@ -115,7 +114,26 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             let revoked = revoked.with_context(|| format!("{} has no key {key}", organization.slug))?;
             session.show(&view(&revoked), || format!("revoked {} ({key})", revoked.name))
         }
+        Command::Gateway(command) => gateway_key::run(session, &pool, command).await,
     }
+}
+
+/// Whether a key is good, in a word and a moment.
+pub(super) fn state(revoked_at: Option<DateTime<Utc>>, expires_at: Option<DateTime<Utc>>) -> String {
+    match (revoked_at, expires_at) {
+        (Some(at), _) => format!("revoked {}", time(at)),
+        (None, Some(at)) => format!("expires {}", time(at)),
+        (None, None) => "good".to_owned(),
+    }
+}
+
+/// What is wrong with the end that a key is to have.
+pub(super) async fn end_fault(pool: &PgPool, end: Option<DateTime<Utc>>) -> anyhow::Result<Option<String>> {
+    let ahead = match end {
+        Some(end) => db::key::is_ahead(pool, end).await?,
+        None => true,
+    };
+    Ok((!ahead).then(|| "expiresAt must lie in the future".to_owned()))
 }
 
 async fn make(session: &Session, pool: &PgPool, create: &Create) -> anyhow::Result<()> {
@@ -160,14 +178,10 @@ async fn make(session: &Session, pool: &PgPool, create: &Create) -> anyhow::Resu
 
 async fn check(pool: &PgPool, create: &Create, scopes: &[Scope]) -> anyhow::Result<()> {
     organization::check_name(&create.name)?;
-    let mut faults = key::faults(scopes, &create.allowed_origins, create.rate_limit_per_minute);
-    if let Some(expires_at) = create.expires_at
-        && !db::key::is_ahead(pool, expires_at).await?
-    {
-        faults.push(("expiresAt".to_owned(), "must lie in the future".to_owned()));
-    }
+    let faults = key::faults(scopes, &create.allowed_origins, create.rate_limit_per_minute);
+    let mut faults: Vec<String> = faults.into_iter().map(|(field, message)| format!("{field} {message}")).collect();
+    faults.extend(end_fault(pool, create.expires_at).await?);
     if !faults.is_empty() {
-        let faults: Vec<String> = faults.into_iter().map(|(field, message)| format!("{field} {message}")).collect();
         bail!("the key can't be made: {}", faults.join("; "));
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod database;
 mod dead_letter;
 mod dev;
+mod gateway_key;
 mod index;
 mod input;
 mod job;
@@ -52,7 +53,7 @@ pub(crate) enum Command {
     /// Indexes of an organization
     #[command(subcommand)]
     Index(index::Command),
-    /// Keys of an organization
+    /// Keys of an organization, and gateway keys
     #[command(subcommand)]
     Key(key::Command),
     /// Plans: how much an organization may use

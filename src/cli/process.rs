@@ -25,9 +25,13 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
     if config.athena_key_12.is_none() {
         tracing::warn!("ATHENA_KEY_12 is not set: nobody can call as the operator");
     }
+    if config.secret.is_none() {
+        tracing::warn!("TIDEWELL_SECRET is not set: there are no scoped tokens");
+    }
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("can't listen on {}: change TIDEWELL_LISTEN", config.listen))?;
-    let state = http::State::new(pool, typesense, config.athena_key_12.as_deref(), limits(config));
+    let secrets = http::Secrets { operator_key: config.athena_key_12.as_deref(), master: config.secret.as_deref() };
+    let state = http::State::new(pool, typesense, secrets, limits(config));
     tracing::info!(address = %listener.local_addr()?, "serving");
     front_end(listener, state, shutdown).await
 }
@@ -110,7 +114,7 @@ pub(super) async fn front_end(
         }
     };
     // Its last look comes after the last answer.
-    let (served, ()) = tokio::join!(serving, state.keep_books(ended.clone()));
+    let (served, (), ()) = tokio::join!(serving, state.keep_books(ended.clone()), state.keep_fresh(ended.clone()));
     served
 }
 

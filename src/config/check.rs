@@ -10,9 +10,13 @@ use super::{Config, Error, called};
 /// A body may have 32 MB, and must fit.
 const BODIES: RangeInclusive<u32> = 32..=1_048_576;
 
+/// As many hold 128 bits even where they are hexadecimal.
+const SECRET_CHARS: usize = 32;
+
 impl Config {
     pub(super) fn check(&self) -> Result<(), Error> {
-        let faults: Vec<String> = [self.ranges(), self.relations(), self.urls(), self.log_filter()].concat();
+        let faults: Vec<String> =
+            [self.ranges(), self.relations(), self.secrecy(), self.urls(), self.log_filter()].concat();
         if faults.is_empty() { Ok(()) } else { Err(Error(faults.join("; "))) }
     }
 
@@ -63,6 +67,18 @@ impl Config {
             faults.push(format!("{} is set, so {} must be too", called("typesense_url"), called("typesense_api_key")));
         }
         faults
+    }
+
+    /// The secret is not shown.
+    fn secrecy(&self) -> Vec<String> {
+        let chars = self.secret.as_ref().map_or(SECRET_CHARS, |secret| secret.chars().count());
+        if chars >= SECRET_CHARS {
+            return Vec::new();
+        }
+        let name = called("secret");
+        vec![format!(
+            "{name} has {chars} characters, and must be {SECRET_CHARS} or more that nobody can guess, such as those of `openssl rand -hex 32`"
+        )]
     }
 
     /// Neither URL is shown: both may hold a password.

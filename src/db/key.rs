@@ -1,10 +1,15 @@
 //! Tenant keys, stored as hashes.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use super::plan::{self, CapReached};
+use super::{
+    clock::Clock,
+    plan::{self, CapReached},
+};
 use crate::domain::secret::NewSecret;
 
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
@@ -82,24 +87,39 @@ pub async fn insert(
     Ok(Ok(key))
 }
 
-/// The living key of that hash, and whether it has expired. A revoked key is not found.
-pub async fn authenticate(pool: &PgPool, hash: &[u8; 32]) -> Result<Option<(Key, bool)>, sqlx::Error> {
+/// By what a key is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// The hash of its secret.
+    Hash([u8; 32]),
+    Id(Uuid),
+}
+
+/// That key, unless it is revoked, and the clock by which it may have expired.
+pub async fn authenticate(pool: &PgPool, by: By) -> Result<Option<(Key, Clock)>, sqlx::Error> {
     #[derive(FromRow)]
     struct Found {
         #[sqlx(flatten)]
         key: Key,
-        expired: bool,
+        now: DateTime<Utc>,
     }
-    let found: Option<Found> = sqlx::query_as(concat!(
-        "select ",
-        columns!(),
-        ", coalesce(expires_at <= clock_timestamp(), false) as expired
-         from tidewell.keys where hash = $1 and revoked_at is null"
-    ))
-    .bind(hash)
-    .fetch_optional(pool)
-    .await?;
-    Ok(found.map(|found| (found.key, found.expired)))
+    macro_rules! select {
+        ($condition:literal) => {
+            concat!(
+                "select ",
+                columns!(),
+                ", clock_timestamp() as now from tidewell.keys where revoked_at is null and ",
+                $condition
+            )
+        };
+    }
+    let asked = Instant::now();
+    let query = match by {
+        By::Hash(hash) => sqlx::query_as(select!("hash = $1")).bind(hash),
+        By::Id(id) => sqlx::query_as(select!("id = $1")).bind(id),
+    };
+    let found: Option<Found> = query.fetch_optional(pool).await?;
+    Ok(found.map(|found| (found.key, Clock::new(found.now, asked))))
 }
 
 /// Keys of an organization, newest first, the revoked ones too; only those older than `before`.

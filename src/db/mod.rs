@@ -2,10 +2,13 @@
 
 pub mod accept;
 pub mod backlog;
+pub mod changes;
+pub mod clock;
 mod copy;
 pub mod dead_letter;
 pub mod filter_delete;
 pub mod flight;
+pub mod gateway_key;
 pub mod idempotency;
 pub mod index;
 pub mod job;

@@ -10,13 +10,19 @@ use super::document::{TENANT_FIELD, VERSION_FIELD};
 
 /// Characters of a filter.
 const MAX_CHARS: usize = 4000;
-/// Conditions of a filter: Typesense takes about twice as many.
-const MAX_CONDITIONS: usize = 40;
+/// Conditions, operators and parentheses of a search, those signed into a token counted: Typesense takes a hundred, and seven are
+/// needed to confine the search.
+const MAX_PARTS: usize = 93;
 const MAX_DEPTH: usize = 8;
 
 /// Passes a filter of the form `expr := term (('&&' | '||') term)*`, `term := '(' expr ')' | field ':' value`; else says what to
 /// change.
 pub fn check(filter: &str) -> Result<(), String> {
+    parts(filter, 0).map(drop)
+}
+
+/// Counts on from the parts that stand beside the filter.
+fn parts(filter: &str, beside: usize) -> Result<usize, String> {
     if filter.chars().count() > MAX_CHARS {
         return Err(format!("the filter has more than {MAX_CHARS} characters"));
     }
@@ -26,22 +32,27 @@ pub fn check(filter: &str) -> Result<(), String> {
     if filter.matches('`').count() % 2 == 1 {
         return Err("the backticks don't balance".to_owned());
     }
-    let mut parser = Parser { rest: filter, conditions: 0 };
+    let mut parser = Parser { rest: filter, parts: beside };
     parser.expression(0)?;
     match parser.rest {
-        "" => Ok(()),
+        "" => Ok(parser.parts),
         rest => Err(format!("expected && or || before {:?}", rest.chars().take(20).collect::<String>())),
     }
 }
 
-/// The filter that confines a search to an organization and to all of `filters` (already checked), whatever these say.
+/// The filter that confines a search to an organization, whatever the filters beside it (already checked, each for itself) say.
 pub fn confine<'a>(filters: impl IntoIterator<Item = &'a str>, organization_id: Uuid) -> String {
-    let mut confined = String::new();
-    for filter in filters {
-        confined.extend(["(", filter, ") && "]);
-    }
+    let filters: String = filters.into_iter().map(|filter| format!("({filter}) && ")).collect();
     // Exact for a lower-case UUID, which is how one is written here: Typesense folds case and hyphens of what it compares.
-    confined + &format!("{TENANT_FIELD}:=`{organization_id}`")
+    format!("{filters}{TENANT_FIELD}:=`{organization_id}`")
+}
+
+/// The filter that confines a caller's search: to its own filter, which is checked here, to the one signed into its token, and to its
+/// organization.
+pub fn confine_caller(own: Option<&str>, signed: Option<&str>, organization_id: Uuid) -> Result<String, String> {
+    let beside = signed.map_or(Ok(0), |signed| parts(signed, 0))?;
+    own.map_or(Ok(beside), |own| parts(own, beside))?;
+    Ok(confine(signed.into_iter().chain(own), organization_id))
 }
 
 /// What may stand around an operand.
@@ -56,7 +67,7 @@ fn is_beyond_i64(operand: &str) -> bool {
 
 struct Parser<'a> {
     rest: &'a str,
-    conditions: usize,
+    parts: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -66,7 +77,18 @@ impl<'a> Parser<'a> {
             if !(self.eat("&&") || self.eat("||")) {
                 return Ok(());
             }
+            self.count(1)?;
         }
+    }
+
+    fn count(&mut self, parts: usize) -> Result<(), String> {
+        self.parts += parts;
+        if self.parts > MAX_PARTS {
+            return Err(format!(
+                "there are more than {MAX_PARTS} conditions, operators and parentheses, those of a scoped token counted"
+            ));
+        }
+        Ok(())
     }
 
     fn term(&mut self, depth: usize) -> Result<(), String> {
@@ -74,16 +96,14 @@ impl<'a> Parser<'a> {
             if depth == MAX_DEPTH {
                 return Err(format!("parentheses are nested more than {MAX_DEPTH} deep"));
             }
+            self.count(2)?;
             self.expression(depth + 1)?;
             return match self.eat(")") {
                 true => Ok(()),
                 false => Err("the parentheses don't balance".to_owned()),
             };
         }
-        self.conditions += 1;
-        if self.conditions > MAX_CONDITIONS {
-            return Err(format!("the filter has more than {MAX_CONDITIONS} conditions"));
-        }
+        self.count(1)?;
         let field = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
         if field.is_empty() || field.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
             return Err("expected a condition such as price:>10".to_owned());
@@ -190,7 +210,8 @@ mod tests {
             assert!(check(bad).is_err(), "{bad}");
         }
         assert!(check(&format!("{}a:1{}", "(".repeat(9), ")".repeat(9))).is_err());
-        assert!(check(&vec!["a:1"; 41].join(" && ")).is_err());
+        assert!(check(&vec!["a:1"; 48].join(" && ")).is_err());
+        assert!(check(&vec!["(a:1)"; 24].join(" && ")).is_err());
         assert!(check(&format!("a:{}", "x".repeat(4000))).is_err());
     }
 
@@ -228,9 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn a_callers_filter_and_its_tokens_share_what_a_search_may_have() {
+        let of = |count| vec!["a:1"; count].join(" && ");
+        let confined = |own: Option<usize>, signed: Option<usize>| {
+            let (own, signed) = (own.map(of), signed.map(of));
+            confine_caller(own.as_deref(), signed.as_deref(), Uuid::nil())
+        };
+        for (own, signed) in [(Some(47), None), (None, Some(47)), (Some(23), Some(24)), (None, None)] {
+            assert!(confined(own, signed).is_ok());
+        }
+        assert!(confined(Some(1), Some(47)).is_err() && confined(Some(24), Some(24)).is_err());
+        assert!(confine_caller(Some("a:1) || (b:2"), Some("c:3"), Uuid::nil()).is_err());
+        assert_eq!(
+            confine_caller(Some("a:1 || b:2"), Some("c:3 || d:4"), Uuid::nil()).unwrap(),
+            "(c:3 || d:4) && (a:1 || b:2) && tenantId:=`00000000-0000-0000-0000-000000000000`"
+        );
+    }
+
+    #[test]
     fn the_tenants_clause_stands_last_and_outside() {
-        let tenant = "tenantId:=`00000000-0000-0000-0000-000000000000`";
-        assert_eq!(confine([], Uuid::nil()), tenant);
-        assert_eq!(confine(["a:1 || b:2", "c:3"], Uuid::nil()), format!("(a:1 || b:2) && (c:3) && {tenant}"));
+        let confined = confine(Some("a:1 || b:2"), Uuid::nil());
+        assert_eq!(confined, "(a:1 || b:2) && tenantId:=`00000000-0000-0000-0000-000000000000`");
+        assert_eq!(confine(None, Uuid::nil()), "tenantId:=`00000000-0000-0000-0000-000000000000`");
     }
 }

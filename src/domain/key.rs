@@ -45,6 +45,32 @@ impl Scope {
     }
 }
 
+/// What a gateway key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+pub enum Right {
+    /// Call Athena's routes, `/typesense/*`.
+    #[serde(rename = "gateway.typesense_proxy")]
+    TypesenseProxy,
+}
+
+impl Right {
+    pub const ALL: [Self; 1] = [Self::TypesenseProxy];
+
+    /// As stored and as callers write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TypesenseProxy => "gateway.typesense_proxy",
+        }
+    }
+
+    /// What is wrong with a wish for these rights.
+    pub fn fault(rights: &[Self]) -> Option<&'static str> {
+        let stands_twice = |(n, right)| rights[..n].contains(right);
+        let faulty = rights.is_empty() || rights.iter().enumerate().any(stands_twice);
+        faulty.then_some("must be at least one right, each of them once")
+    }
+}
+
 /// Everything wrong with a wish for a key: fields as the API calls them, each with what it must be.
 pub fn faults(scopes: &[Scope], allowed_origins: &[String], rate_limit_per_minute: i32) -> Vec<(String, String)> {
     let mut found = Vec::new();

@@ -7,6 +7,7 @@ pub mod filter;
 pub mod key;
 pub mod lane;
 pub mod merge;
+pub mod scoped_token;
 pub mod secret;
 pub mod signature;
 pub mod slug;

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::{
     Error, Problem, State,
-    caller::{Caller, identify},
+    caller::{Caller, Identity, identify},
 };
+use crate::domain::key::Right;
 
 pub(super) fn routes() -> Router<State> {
     Router::new().route("/typesense", any(no_route)).route("/typesense/{*rest}", any(no_route))
@@ -21,8 +22,14 @@ pub(super) fn routes() -> Router<State> {
 /// Credentials are judged first: who has none does not learn which routes there are.
 async fn no_route(Shared(state): Shared<State>, request: Request) -> Response {
     envelope(match identify(&state, request.headers()).await {
-        Ok(Caller::Operator) => Error::not_found("route"),
-        Ok(Caller::Tenant(_)) => {
+        Ok(Identity::Caller(Caller::Operator)) => Error::not_found("route"),
+        Ok(Identity::Gateway(key)) if key.rights.iter().any(|right| right == Right::TypesenseProxy.as_str()) => {
+            Error::not_found("route")
+        }
+        Ok(Identity::Gateway(_)) => {
+            Error::Forbidden { code: "forbidden", detail: "this key lacks the right gateway.typesense_proxy" }
+        }
+        Ok(Identity::Caller(_)) => {
             Error::Forbidden { code: "forbidden", detail: "this is for the operator and for gateway keys" }
         }
         Err(error) => error,

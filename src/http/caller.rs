@@ -1,11 +1,6 @@
 //! Who calls, and what they may do. Runs before the body is read.
 
-use std::{
-    collections::HashSet,
-    mem,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     extract::{FromRequestParts, Request, State as Shared},
@@ -13,13 +8,20 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Error, State};
 use crate::{
-    db::{self, index::Index, key::Key, quota::Month},
+    db::{
+        gateway_key::GatewayKey,
+        index::Index,
+        key::{By, Key},
+        quota::Month,
+    },
+    domain::{
+        scoped_token::{self, Claims},
+        secret::{self, GATEWAY_PREFIX},
+    },
     ingest::rate::Decision,
 };
 
@@ -28,6 +30,8 @@ use crate::{
 pub(super) enum Caller {
     Operator,
     Tenant(Arc<Key>),
+    /// A search key, narrowed by what a token says.
+    Scoped(Arc<Key>, Arc<Claims>),
 }
 
 impl Caller {
@@ -35,7 +39,23 @@ impl Caller {
     pub(super) fn organization_id(&self) -> Option<Uuid> {
         match self {
             Self::Operator => None,
-            Self::Tenant(key) => Some(key.organization_id),
+            Self::Tenant(key) | Self::Scoped(key, _) => Some(key.organization_id),
+        }
+    }
+
+    /// The tenant's key that answers for this caller: for its rate, its origins and its uses.
+    pub(super) fn key(&self) -> Option<&Arc<Key>> {
+        match self {
+            Self::Operator => None,
+            Self::Tenant(key) | Self::Scoped(key, _) => Some(key),
+        }
+    }
+
+    /// The filter that each of the caller's searches must be confined to, beside its own.
+    pub(super) fn signed_filter(&self) -> Option<&str> {
+        match self {
+            Self::Scoped(_, claims) => Some(&claims.filter_by),
+            Self::Operator | Self::Tenant(_) => None,
         }
     }
 
@@ -44,6 +64,7 @@ impl Caller {
         match self {
             Self::Operator => "operator".to_owned(),
             Self::Tenant(key) => format!("key {} ({})", key.id, key.name),
+            Self::Scoped(key, _) => format!("a token of key {} ({})", key.id, key.name),
         }
     }
 
@@ -52,26 +73,40 @@ impl Caller {
         match self {
             Self::Operator => None,
             Self::Tenant(key) => key.index_id,
+            Self::Scoped(_, claims) => Some(claims.index_id),
         }
     }
 
-    /// Passes where the caller holds one of `scopes`; the operator holds all.
+    /// Passes where the caller holds one of `scopes`; the operator holds all, a scoped token none but its key's `search`.
     pub(super) fn require(&self, scopes: &[&str]) -> Result<(), Error> {
-        match self {
-            Self::Tenant(key) if !key.scopes.iter().any(|scope| scopes.contains(&scope.as_str())) => {
-                Err(Error::Forbidden { code: "forbidden", detail: "this key lacks the scope that the call needs" })
+        let holds = |key: &Key, scope: &str| key.scopes.iter().any(|held| held == scope);
+        let passes = match self {
+            Self::Operator => true,
+            Self::Tenant(key) => scopes.iter().any(|scope| holds(key, scope)),
+            Self::Scoped(key, _) => scopes.contains(&"search") && holds(key, "search"),
+        };
+        let detail = "this key lacks the scope that the call needs";
+        if passes { Ok(()) } else { Err(Error::Forbidden { code: "forbidden", detail }) }
+    }
+
+    /// Passes whoever is not narrowed by a filter.
+    pub(super) fn require_unscoped(&self) -> Result<(), Error> {
+        match self.signed_filter() {
+            Some(_) => {
+                Err(Error::Forbidden { code: "forbidden", detail: "a scoped token may search, and nothing else" })
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
     pub(super) fn may_use(&self, index: &Index) -> Result<(), Error> {
-        match self.index_id() {
-            Some(bound) if bound != index.id => {
-                Err(Error::Forbidden { code: "key_does_not_match_index", detail: "this key is bound to another index" })
-            }
-            _ => Ok(()),
+        // A key that was bound after it had signed a token binds the token, too.
+        let by_key = self.key().and_then(|key| key.index_id);
+        if [self.index_id(), by_key].into_iter().flatten().any(|bound| bound != index.id) {
+            let detail = "this key is bound to another index";
+            return Err(Error::Forbidden { code: "key_does_not_match_index", detail });
         }
+        Ok(())
     }
 }
 
@@ -92,23 +127,37 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         match Caller::from_request_parts(parts, state).await? {
             Caller::Operator => Ok(Self),
-            Caller::Tenant(_) => Err(Error::Forbidden { code: "forbidden", detail: "this is for the operator alone" }),
+            Caller::Tenant(_) | Caller::Scoped(..) => {
+                Err(Error::Forbidden { code: "forbidden", detail: "this is for the operator alone" })
+            }
         }
     }
 }
 
 const HOW_TO_AUTHENTICATE: &str =
-    "send `Authorization: Bearer ss_…` with a tenant key, or `X-Athena-Key` with the operator key";
+    "send `Authorization: Bearer ss_…` with a tenant key or a scoped token, or `X-Athena-Key` with the operator key";
+
+/// Guards everything below `/v1`, whether there is such a route or not: who has no credentials does not learn which there are.
+pub(super) async fn guard_v1(state: Shared<State>, request: Request, next: Next) -> Response {
+    match request.uri().path().strip_prefix("/v1") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => authenticate(state, request, next).await,
+        _ => next.run(request).await,
+    }
+}
 
 /// Lets authenticated callers within their rate through; the others are answered here.
 pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Request, next: Next) -> Response {
     let caller = match identify(&state, request.headers()).await {
-        Ok(caller) => caller,
+        Ok(Identity::Caller(caller)) => caller,
+        Ok(Identity::Gateway(_)) => {
+            let detail = "a gateway key is for /typesense alone";
+            return Error::Forbidden { code: "forbidden", detail }.into_response();
+        }
         Err(error) => return error.into_response(),
     };
     let spent = Spent::default();
     request.extensions_mut().insert(spent.clone());
-    let Caller::Tenant(key) = &caller else {
+    let Some(key) = caller.key().cloned() else {
         request.extensions_mut().insert(caller);
         let mut response = next.run(request).await;
         spent.warn(response.headers_mut());
@@ -122,7 +171,7 @@ pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Requ
     };
     let mut response = if !decision.admitted {
         Error::RateLimited { limit, retry_after: decision.reset_seconds }.into_response()
-    } else if !is_from_allowed_origin(key, request.headers()) {
+    } else if !is_from_allowed_origin(&key, request.headers()) {
         let detail = "this key may not be used from this origin";
         Error::Forbidden { code: "origin_not_allowed", detail }.into_response()
     } else {
@@ -165,26 +214,64 @@ fn add_rate_headers(headers: &mut HeaderMap, limit: u32, decision: Decision) {
     headers.insert("ratelimit-reset", HeaderValue::from(decision.reset_seconds));
 }
 
-/// The caller of a request's credentials; where from they call is not judged here.
-pub(super) async fn identify(state: &State, headers: &HeaderMap) -> Result<Caller, Error> {
+/// Whose credentials a request holds.
+pub(super) enum Identity {
+    Caller(Caller),
+    /// For Athena's routes, by its rights. No tenant, and not the operator.
+    Gateway(Arc<GatewayKey>),
+}
+
+/// Whose a request's credentials are; where from they call is not judged here.
+pub(super) async fn identify(state: &State, headers: &HeaderMap) -> Result<Identity, Error> {
     for name in ["x-athena-key", "x-athena-admin-key"] {
         if let Some(key) = headers.get(name) {
-            return match key.to_str().is_ok_and(|key| state.is_operator(key)) {
-                true => Ok(Caller::Operator),
-                false => Err(Error::Unauthorized("the operator key is not right")),
+            let key = key.to_str().unwrap_or_default();
+            return if state.is_operator(key) {
+                Ok(Identity::Caller(Caller::Operator))
+            } else if name == "x-athena-key" && key.starts_with(GATEWAY_PREFIX) {
+                gateway(state, key).await
+            } else {
+                Err(Error::Unauthorized("the operator key is not right"))
             };
         }
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer_token);
     let raw = bearer.ok_or(Error::Unauthorized(HOW_TO_AUTHENTICATE))?;
+    if raw.starts_with(scoped_token::PREFIX) {
+        return scoped(state, raw).await.map(Identity::Caller);
+    }
     if !raw.starts_with("ss_") {
         return Err(Error::Unauthorized("a tenant key begins with ss_search_ or ss_connector_"));
     }
-    let (key, expired) = state.key(raw).await?.ok_or(Error::Unauthorized("this key does not exist or is revoked"))?;
-    if expired {
+    let known = state.known.key(By::Hash(secret::hash(raw))).await?;
+    let (key, clock) = known.ok_or(Error::Unauthorized("this key does not exist or is revoked"))?;
+    if clock.is_past(key.expires_at) {
         return Err(Error::TokenExpired);
     }
-    Ok(Caller::Tenant(key))
+    Ok(Identity::Caller(Caller::Tenant(key)))
+}
+
+/// A token is as good as its signature and the key that it narrows.
+async fn scoped(state: &State, token: &str) -> Result<Caller, Error> {
+    let signer = state.signer.as_ref().ok_or(Error::Unauthorized("this server takes no scoped tokens"))?;
+    let claims = signer.verify(token).ok_or(Error::Unauthorized("this token was changed, or not signed here"))?;
+    let known = state.known.key(By::Id(claims.key_id)).await?;
+    let known = known.filter(|(key, _)| key.organization_id == claims.organization_id);
+    let (key, clock) = known.ok_or(Error::Unauthorized("the key of this token does not exist or is revoked"))?;
+    if clock.is_past(key.expires_at) || clock.is_past(claims.expires_at) {
+        return Err(Error::TokenExpired);
+    }
+    Ok(Caller::Scoped(key, Arc::new(claims)))
+}
+
+async fn gateway(state: &State, raw: &str) -> Result<Identity, Error> {
+    let known = state.known.gateway_key(secret::hash(raw)).await?;
+    let (key, clock) = known.ok_or(Error::Unauthorized("this gateway key does not exist or is revoked"))?;
+    if clock.is_past(key.expires_at) {
+        return Err(Error::TokenExpired);
+    }
+    state.uses.note_gateway(key.id);
+    Ok(Identity::Gateway(key))
 }
 
 fn is_from_allowed_origin(key: &Key, headers: &HeaderMap) -> bool {
@@ -196,33 +283,4 @@ fn is_from_allowed_origin(key: &Key, headers: &HeaderMap) -> bool {
 fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
-
-/// Which keys have been used since the last time this was written down.
-#[derive(Default)]
-pub(super) struct KeyUse(Mutex<HashSet<Uuid>>);
-
-impl KeyUse {
-    const WRITTEN_EVERY: Duration = Duration::from_secs(5);
-
-    fn note(&self, key: Uuid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-    }
-
-    pub(super) async fn keep(&self, pool: &PgPool, shutdown: CancellationToken) {
-        loop {
-            let stopping = tokio::time::timeout(Self::WRITTEN_EVERY, shutdown.cancelled()).await.is_ok();
-            let used: Vec<Uuid> =
-                mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
-            if !used.is_empty()
-                && let Err(error) = db::key::touch(pool, &used).await
-            {
-                tracing::warn!(%error, "could not write down when keys were last used");
-                used.into_iter().for_each(|key| self.note(key));
-            }
-            if stopping {
-                return;
-            }
-        }
-    }
 }

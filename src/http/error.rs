@@ -1,5 +1,7 @@
 //! Every answer that is not a success: RFC 9457 problem details with a stable `code`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -246,22 +248,35 @@ impl IntoResponse for Error {
         let body = Json(&problem).into_response().into_body();
         let mut response = (status, headers, body).into_response();
         // For the layer that fills the request id in.
-        response.extensions_mut().insert(std::sync::Arc::new(problem));
+        response.extensions_mut().insert(Arc::new(problem));
         response
+    }
+}
+
+impl From<&sqlx::Error> for Error {
+    fn from(error: &sqlx::Error) -> Self {
+        if db::is_unavailable(error) {
+            tracing::warn!(%error, "the database is unavailable");
+            return Self::Unavailable { detail: "the database does not answer: try again".to_owned(), retry_after: 2 };
+        }
+        if db::is_unstorable(error) {
+            tracing::info!(%error, "the database can't take a value of the request");
+            return Self::invalid("a text holds a NUL character, or a moment lies beyond what can be stored");
+        }
+        Self::Internal(error.to_string())
     }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if db::is_unavailable(&error) {
-            tracing::warn!(%error, "the database is unavailable");
-            return Self::Unavailable { detail: "the database does not answer: try again".to_owned(), retry_after: 2 };
-        }
-        if db::is_unstorable(&error) {
-            tracing::info!(%error, "the database can't take a value of the request");
-            return Self::invalid("a text holds a NUL character, or a moment lies beyond what can be stored");
-        }
-        Self::Internal(error.to_string())
+        Self::from(&error)
+    }
+}
+
+/// One that several requests have waited for.
+impl From<Arc<sqlx::Error>> for Error {
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        Self::from(&*error)
     }
 }
 

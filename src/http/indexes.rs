@@ -91,6 +91,7 @@ pub(super) async fn show(
     Path(index): Path<String>,
     Shared(state): Shared<State>,
 ) -> Result<Answer<IndexView>, Error> {
+    caller.require_unscoped()?;
     let index = state.index(&caller, &index).await?;
     Ok(Answer(IndexView::from(&*index)))
 }
@@ -115,7 +116,7 @@ pub(super) async fn update(
     let index = state.index(&caller, &index).await?;
     let changes = Changes { max_attempts: changes.max_attempts, cache_seconds: changes.cache_seconds };
     let changed = db::index::update(&state.pool, index.id, &changes).await?.ok_or_else(Error::index_not_found)?;
-    state.forget_index(&changed).await;
+    state.forget();
     Ok(Answer(IndexView::from(&changed)))
 }
 

@@ -7,10 +7,14 @@ mod dead_letters;
 mod documents;
 mod early;
 mod error;
+mod freshness;
+mod gateway_keys;
 mod health;
 mod indexes;
 mod jobs;
+mod key_use;
 mod keys;
+mod known;
 mod native;
 mod observe;
 mod openapi;
@@ -20,6 +24,7 @@ mod params;
 mod plans;
 mod request_id;
 mod responses;
+mod scoped_tokens;
 mod search;
 mod state;
 mod validate;
@@ -39,16 +44,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use error::{Error, Fault, Problem};
 pub use observe::install_recorder;
-pub use state::{Limits, State};
+pub use state::{Limits, Secrets, State};
 
 /// The whole front end.
 pub fn router(state: State) -> Router {
     let (routes, openapi) = OpenApiRouter::with_openapi(openapi::base())
         .merge(v1())
-        // Nothing of a body is read, let alone inflated, before its sender is known.
+        // Within the guard: nothing of a body is read, let alone inflated, before its sender is known.
         .route_layer(RequestDecompressionLayer::new())
         .route_layer(middleware::from_fn(body::known_coding))
-        .route_layer(middleware::from_fn_with_state(state.clone(), caller::authenticate))
         .merge(native::routes(&state))
         .merge(health::routes())
         .split_for_parts();
@@ -58,6 +62,7 @@ pub fn router(state: State) -> Router {
         .route("/openapi.json", get(move || async move { openapi.clone() }))
         .fallback(|| async { Error::not_found("route: /openapi.json lists them") })
         .method_not_allowed_fallback(openapi::method_not_allowed)
+        .layer(middleware::from_fn_with_state(state.clone(), caller::guard_v1))
         .layer(cors())
         .layer(middleware::from_fn(early::finish))
         .layer(CatchPanicLayer::custom(request_id::panicked))
@@ -75,6 +80,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(search::search))
         .routes(routes!(search::multi_search))
         .routes(routes!(search::suggest::suggest))
+        .routes(routes!(scoped_tokens::create))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(dead_letters::list))
@@ -93,6 +99,8 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(indexes::show, indexes::update))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(gateway_keys::list, gateway_keys::create))
+        .routes(routes!(gateway_keys::revoke))
 }
 
 /// Browsers may call with a search key from anywhere; which origins a key allows is judged with the key.

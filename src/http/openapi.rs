@@ -19,7 +19,9 @@ const DESCRIPTION: &str = "Durable document writes into Typesense: a write answe
 pub(super) fn base() -> OpenApi {
     let tenant = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A tenant key: `ss_search_…` or `ss_connector_…`"))
+        .description(Some(
+            "A tenant key, `ss_search_…` or `ss_connector_…`, or a scoped token, `ss_scoped_…`, which may search alone",
+        ))
         .build();
     let operator = ApiKeyValue::with_description("X-Athena-Key", "The operator key; `X-Athena-Admin-Key` is the same");
     let typesense =

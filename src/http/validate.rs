@@ -33,6 +33,12 @@ impl Faults {
 
     /// Passes where nothing is wrong.
     pub(super) fn check(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::validation(self.0)) }
+        if self.0.is_empty() { Ok(()) } else { Err(self.into()) }
+    }
+}
+
+impl From<Faults> for Error {
+    fn from(faults: Faults) -> Self {
+        Self::validation(faults.0)
     }
 }

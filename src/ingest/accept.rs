@@ -93,9 +93,23 @@ impl From<sqlx::Error> for Refusal {
 /// nothing.
 pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option<Month>), Refusal> {
     let alone = matches!(write.writes, Writes::DeleteByFilter(_));
-    let mut tx = db::accept::begin_in_order(pool, write.index.id, alone).await?;
+    let index_id = write.index.id;
+    let mut tx = db::accept::begin_in_order(pool, index_id, alone).await?;
+    let outcome = accept_within(&mut tx, write).await;
+    match &outcome {
+        Ok((Accepted { job_id, accepted, .. }, Some(_))) => {
+            tx.commit().await?;
+            tracing::info!(%job_id, %index_id, accepted, "accepted");
+        }
+        // Before the answer: who tries the same key again at once must not find it locked.
+        _ => tx.rollback().await?,
+    }
+    outcome
+}
+
+async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Accepted, Option<Month>), Refusal> {
     if let Some(idempotency) = write.idempotency
-        && let Some(answer) = repeated(&mut tx, idempotency).await?
+        && let Some(answer) = repeated(conn, idempotency).await?
     {
         return Ok((answer, None));
     }
@@ -106,8 +120,8 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
         Writes::DeleteByFilter(_) => 1,
     };
     let job = new_job(write.index, write.request_id, job_id, count);
-    let enqueued_at = open(&mut tx, job, write.backlog_limit).await?;
-    let lanes = insert(&mut tx, &write, job_id).await?;
+    let enqueued_at = open(conn, job, write.backlog_limit).await?;
+    let lanes = insert(conn, &write, job_id).await?;
     let answer = Accepted {
         job_id,
         status: "queued".to_owned(),
@@ -118,15 +132,13 @@ pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option
     };
     if let Some(idempotency) = write.idempotency {
         let response = serde_json::to_value(&answer).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        db::idempotency::keep(&mut tx, idempotency.scope, idempotency.body_hash, &response).await?;
+        db::idempotency::keep(conn, idempotency.scope, idempotency.body_hash, &response).await?;
     }
     let upserted: Vec<&str> = match &write.writes {
         Writes::Upserts(documents) => documents.iter().map(|document| &*document.id).collect(),
         _ => vec![],
     };
-    let month = close(&mut tx, write.index, job, &lanes, &upserted).await?;
-    tx.commit().await?;
-    tracing::info!(%job_id, index_id = %write.index.id, accepted = count, "accepted");
+    let month = close(conn, write.index, job, &lanes, &upserted).await?;
     Ok((answer, Some(month)))
 }
 

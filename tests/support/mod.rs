@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clients;
+pub mod database_proxy;
 pub mod oracle;
 pub mod process;
 pub mod proxy;

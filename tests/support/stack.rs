@@ -42,6 +42,7 @@ impl Setting {
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut all = vec![
             ("ATHENA_KEY_12", OPERATOR_KEY.to_owned()),
+            ("TIDEWELL_SECRET", "the-master-secret-of-all-of-the-tests".to_owned()),
             ("TIDEWELL_DATABASE_URL", self.database_url.clone()),
             ("TIDEWELL_TYPESENSE_URL", self.typesense_url.clone()),
             ("TIDEWELL_TYPESENSE_API_KEY", self.typesense_api_key.clone()),

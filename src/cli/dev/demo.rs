@@ -9,7 +9,7 @@ use tidewell::{
     db::{
         self,
         index::{Index, NewIndex},
-        key::NewKey,
+        key::{By, NewKey},
         organization::Organization,
     },
     domain::{
@@ -91,7 +91,8 @@ async fn key(
     kept: Option<String>,
 ) -> anyhow::Result<String> {
     if let Some(raw) = kept
-        && let Some((_, false)) = db::key::authenticate(pool, &secret::hash(&raw)).await?
+        && let Some((key, clock)) = db::key::authenticate(pool, By::Hash(secret::hash(&raw))).await?
+        && !clock.is_past(key.expires_at)
     {
         return Ok(raw);
     }

@@ -110,7 +110,8 @@ async fn live(
 
     let stop = shutdown.child_token();
     let worker = format!("{ours}{}", std::process::id());
-    let mut processes = processes(session, &place, listener, pool.clone(), worker, &stop)?;
+    let master = session.config.secret.as_ref().unwrap_or(&secrets.secret);
+    let mut processes = processes(session, &place, master, listener, pool.clone(), worker, &stop)?;
     let until_told = async {
         let keys = match args.no_demo {
             true => None,
@@ -150,6 +151,7 @@ async fn take_over(pool: &PgPool, workers: &str) -> Result<(), sqlx::Error> {
 fn processes(
     session: &Session,
     place: &DevJson,
+    master_secret: &str,
     listener: TcpListener,
     pool: PgPool,
     worker: String,
@@ -157,7 +159,8 @@ fn processes(
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let config = &session.config;
     let typesense = typesense::Client::new(&place.typesense_url, &place.typesense_api_key)?;
-    let state = http::State::new(pool, typesense.clone(), Some(&place.operator_key), process::limits(config));
+    let secrets = http::Secrets { operator_key: Some(&place.operator_key), master: Some(master_secret) };
+    let state = http::State::new(pool, typesense.clone(), secrets, process::limits(config));
     let pool = db::connect_lazily(&place.database_url, config.database_connections)?;
     let options = process::worker_options(config, worker);
     let mut processes = JoinSet::new();

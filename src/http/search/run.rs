@@ -122,7 +122,8 @@ async fn answers(
     Searcher { caller, .. }: &Searcher,
     searches: &[Search],
 ) -> Result<Vec<Result<Arc<Found>, Error>>, Error> {
-    let keys: Vec<Arc<Key>> = searches.iter().map(|search| Key::of(&search.index, confined(caller, search))).collect();
+    let key = |search: &Search| Ok(Key::of(&search.index, confined(caller, search)?));
+    let keys: Vec<Arc<Key>> = searches.iter().map(key).collect::<Result<_, Error>>()?;
     let mut answers: Vec<Option<Result<Arc<Found>, Error>>> = Vec::with_capacity(keys.len());
     for key in &keys {
         answers.push(state.results.get(key).await.map(Ok));
@@ -144,11 +145,11 @@ async fn answers(
 }
 
 /// The request as Typesense gets it, behind everything that confines the caller. This is the only place that makes one.
-fn confined(_caller: &Caller, search: &Search) -> String {
-    let filters = search.filter.as_deref();
-    let filter = filter::confine(filters, search.index.organization_id);
+fn confined(caller: &Caller, search: &Search) -> Result<String, Error> {
+    let filter = filter::confine_caller(search.filter.as_deref(), caller.signed_filter(), search.index.organization_id)
+        .map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
     // Text can't fail to become JSON.
-    serde_json::to_string(&Request { search, filter }).unwrap_or_default()
+    Ok(serde_json::to_string(&Request { search, filter }).unwrap_or_default())
 }
 
 struct Request<'a> {
