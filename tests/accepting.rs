@@ -239,3 +239,89 @@ async fn a_front_end_without_its_database_says_so_and_recovers() {
     tenant.client.get("/healthz").await.expect(200);
     tenant.client.get("/readyz").await.expect(200);
 }
+
+/// Holds the order of the tenant's index, alone, until it is dropped.
+async fn hold_order(stack: &Stack, tenant: &Tenant) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let id: uuid::Uuid = tenant.index["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let [.., a, b, c, d] = *id.as_bytes();
+    let mut tx = stack.setting.pool().await.begin().await.expect("a transaction");
+    sqlx::query("select pg_advisory_xact_lock(x'74696465'::int, $1)")
+        .bind(i32::from_be_bytes([a, b, c, d]))
+        .execute(&mut *tx)
+        .await
+        .expect("the lock");
+    tx
+}
+
+/// Connections of the front end that are in a certain state, with what they wait for.
+async fn connections(stack: &Stack, condition: &'static str) -> i64 {
+    let pool = stack.setting.pool().await;
+    let count = format!(
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'tidewell' and {condition}"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&pool).await.expect("a count")
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_its_write_waits_leaves_no_transaction_behind() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let tenant = stack.tenant("away").await;
+    let held = hold_order(&stack, &tenant).await;
+    let document = json!({ "id": "a", "title": "A" });
+    let requests: Vec<_> =
+        [(Method::PUT, "/v1/indexes/books/documents"), (Method::PATCH, "/collections/books/documents/a")]
+            .into_iter()
+            .map(|(method, path)| tokio::spawn(tenant.client.request(method, path).json(&document).send()))
+            .collect();
+    let wait = std::time::Duration::from_secs(60);
+    crate::support::eventually(wait, || async {
+        match connections(&stack, "wait_event = 'advisory'").await {
+            2 => Ok(()),
+            waiting => Err(waiting),
+        }
+    })
+    .await;
+    requests.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(held);
+    crate::support::eventually(wait, || async {
+        match connections(&stack, "(state like 'idle in transaction%' or wait_event = 'advisory')").await {
+            0 => Ok(()),
+            open => Err(open),
+        }
+    })
+    .await;
+    tenant.client.put("/v1/indexes/books/documents", &document).await.expect(202);
+}
+
+#[tokio::test]
+async fn writes_that_wait_for_one_index_leave_connections_for_the_others() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let tenant = stack.tenant("busy").await;
+    let other = stack.tenant("other").await;
+    let held = hold_order(&stack, &tenant).await;
+    let document = json!({ "id": "a", "title": "A" });
+    let patches: Vec<_> = (0..64)
+        .map(|_| {
+            let request = tenant.client.request(Method::POST, "/collections/books/documents?action=emplace");
+            tokio::spawn(request.json(&document).send())
+        })
+        .collect();
+    crate::support::eventually(std::time::Duration::from_secs(60), || async {
+        match connections(&stack, "wait_event = 'advisory'").await {
+            1.. => Ok(()),
+            none => Err(none),
+        }
+    })
+    .await;
+    for n in 0..20 {
+        other
+            .client
+            .put("/v1/indexes/books/documents", &json!({ "id": n.to_string(), "title": "B" }))
+            .await
+            .expect(202);
+    }
+    drop(held);
+    for patch in patches {
+        assert!(patch.await.expect("an end").expect("an answer").status().is_success());
+    }
+}

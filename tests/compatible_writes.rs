@@ -352,6 +352,21 @@ async fn an_import_of_many_lines_is_taken_whole() {
 }
 
 #[tokio::test]
+async fn a_large_line_of_control_characters_is_refused_in_few_words_among_good_ones() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let tenant = stack.tenant("binary").await;
+    let client = typesense(&stack, &tenant).await;
+    let body = ["{\"id\":\"a\"}", &"\u{1}".repeat(2 << 20), "{\"id\":\"b\"}"].join("\n");
+    let results = import(&client, "return_id=true", body).await;
+    assert_eq!(results.len(), 3);
+    for (n, id) in [(0, "a"), (2, "b")] {
+        assert_eq!(results[n], json!({ "success": true, "id": id }));
+    }
+    assert_eq!((&results[1]["success"], &results[1]["document"]), (&json!(false), &json!("\u{1}".repeat(1000))));
+    assert!(results[1].to_string().len() < 10_000);
+}
+
+#[tokio::test]
 async fn updates_of_large_documents_pass_in_as_many_transactions_as_they_need() {
     let stack = Stack::without_worker(Setting::fresh().await).await;
     let tenant = stack.tenant("heavy").await;

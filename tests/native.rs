@@ -139,6 +139,8 @@ async fn parameters_are_taken_by_name_type_and_range() {
         ("prefix=maybe", 400, "prefix"),
         ("infix=yes", 400, "infix"),
         ("group_limit=100", 400, "group_limit"),
+        ("group_by=genre&per_page=100&group_limit=99", 400, "group_limit"),
+        ("page=2147483648&per_page=0", 400, "page"),
         ("highlight_affix_num_tokens=x", 400, "highlight_affix_num_tokens"),
     ] {
         refused(&search(bad).await, status, words);

@@ -287,6 +287,47 @@ async fn searches_beyond_the_plan_are_paid_by_the_thousand_and_never_beyond_the_
 }
 
 #[tokio::test]
+async fn writes_and_searches_that_race_for_the_last_units_are_taken_or_refused_and_nothing_else() {
+    let meter = Meter::on_plan(json!({ "monthlyUnits": 300 }), json!({})).await;
+    let key = crate::support::stack::key(meter.stack.operator(), "acme", &["ingest"]).await;
+    let writer = meter.stack.operator().bearer(&key);
+    let front_ends: Vec<Permits> = (0..3).map(|_| meter.front_end()).collect();
+    let searches = join_all(front_ends.iter().map(|front_end| meter.search_until_refused(front_end)));
+    let writes = join_all((0..150).map(|n| {
+        let writer = writer.clone();
+        async move { writer.post(BATCH, &books(2 * n..2 * n + 2)).await.status.as_u16() }
+    }));
+    let (spent, statuses) = tokio::join!(searches, writes);
+    assert!(statuses.iter().all(|status| [202, 429].contains(status)), "{statuses:?}");
+    for front_end in &front_ends {
+        Meter::stop(front_end).await;
+    }
+    let taken = 2 * statuses.iter().filter(|status| **status == 202).count() as i64 + spent.iter().sum::<i64>();
+    assert!(taken <= 300, "{taken}");
+    assert_eq!((meter.used().await, meter.charged().await), (taken, taken));
+}
+
+#[tokio::test]
+async fn a_smaller_plan_does_not_charge_for_what_was_used_before_it() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let tenant = stack.tenant("acme").await;
+    tenant.client.post(BATCH, &books(0..500)).await.expect(202);
+    stack.operator().post("/v1/organizations/acme/wallet:topUp", &json!({ "amountMinor": 100 })).await.expect(200);
+    stack
+        .operator()
+        .put("/v1/plans/own", &json!({ "monthlyUnits": 100, "overageMinorPerThousand": 30 }))
+        .await
+        .expect(200);
+    let change = json!({ "plan": "own", "overageEnabled": true });
+    stack.operator().patch("/v1/organizations/acme", &change).await.expect(200);
+    // 400 beyond the cap: the rest of that thousand is free, and the next one is paid for.
+    tenant.client.post(BATCH, &books(0..600)).await.expect(202);
+    assert_eq!(usage(&stack).await["walletMinor"], 100);
+    tenant.client.post(BATCH, &books(0..1)).await.expect(202);
+    assert_eq!(usage(&stack).await["walletMinor"], 70);
+}
+
+#[tokio::test]
 async fn money_for_a_thousand_that_nobody_began_goes_back() {
     let plan = json!({ "monthlyUnits": 100, "overageMinorPerThousand": 30 });
     let meter = Meter::on_plan(plan, json!({ "overageEnabled": true })).await;

@@ -1,6 +1,6 @@
 //! The statements of the accepting transaction. `ingest::accept` puts them in order.
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, PgTransaction};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The namespace of the advisory locks that order an index's writes against its deletes by filter.
-const INDEX_LOCK: i32 = 0x7469_6465;
+pub(super) const INDEX_LOCK: i32 = 0x7469_6465;
 
 /// A row of an accepted request.
 #[derive(Clone, Copy, Debug)]
@@ -23,14 +23,44 @@ pub struct Row<'a> {
     pub body: Option<&'a str>,
 }
 
-/// Begins a transaction that takes part in the index's order of writes until it ends. Every write does, before it draws its
-/// versions; a delete by filter is in it `alone`, so that every write of a smaller version is committed when it draws its own.
-pub async fn begin_in_order(pool: &PgPool, index_id: Uuid, alone: bool) -> Result<PgTransaction<'static>, sqlx::Error> {
-    let lock = if alone { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
-    // The last bytes of an id are random: as good a hash as any.
+/// The advisory lock that is an index's order: exclusive or shared, its namespace, its key.
+macro_rules! order_lock {
+    ($alone:literal, $namespace:literal, $key:literal) => {
+        concat!(
+            "case when ",
+            $alone,
+            " then pg_advisory_xact_lock(",
+            $namespace,
+            ", ",
+            $key,
+            ")
+             else pg_advisory_xact_lock_shared(",
+            $namespace,
+            ", ",
+            $key,
+            ") end"
+        )
+    };
+}
+pub(super) use order_lock;
+
+/// Takes part in the index's order of writes until the transaction ends. Every write does, before it draws its versions; what reads
+/// the state that all smaller versions leave does it `alone`: they are committed then, and none can come in between.
+/// [`job::insert_if_room`](super::job::insert_if_room) does the same.
+pub async fn join_order(conn: &mut PgConnection, index_id: Uuid, alone: bool) -> Result<(), sqlx::Error> {
+    sqlx::query(concat!("select ", order_lock!("$1", "$2", "$3")))
+        .bind(alone)
+        .bind(INDEX_LOCK)
+        .bind(order_key(index_id))
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// The last bytes of an id are random: as good a hash as any.
+pub(super) fn order_key(index_id: Uuid) -> i32 {
     let [.., a, b, c, d] = *index_id.as_bytes();
-    let key = i32::from_be_bytes([a, b, c, d]);
-    pool.begin_with(AssertSqlSafe(format!("begin; select {lock}({INDEX_LOCK}, {key})"))).await
+    i32::from_be_bytes([a, b, c, d])
 }
 
 /// Bytes sent at one time: what is encoded of a request's rows is bounded, whatever its size.

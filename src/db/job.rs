@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::accept::{INDEX_LOCK, order_key, order_lock};
+
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
     () => {
@@ -73,26 +75,33 @@ pub struct NewJob<'a> {
     pub total: i32,
 }
 
-/// Writes a new job, all of it pending, and gives the moment it was enqueued at; `None`, and nothing written, where as many rows as
-/// `backlog_limit` wait in the index's outbox.
+/// Joins the index's order, like [`accept::join_order`](super::accept::join_order), writes a new job, all of it pending, and gives the
+/// moment it was enqueued at; `None`, and nothing written, where as many rows as `backlog_limit` wait in the index's outbox.
 pub async fn insert_if_room(
     conn: &mut PgConnection,
     job: NewJob<'_>,
     backlog_limit: i64,
+    alone: bool,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    sqlx::query_scalar(
-        "insert into tidewell.jobs (id, organization_id, index_id, request_id, total, pending)
-         select $1, $2, $3, $4, $5, $5
+    sqlx::query_scalar(concat!(
+        "with joined as materialized (select ",
+        order_lock!("$7", "$8", "$9"),
+        ")
+         insert into tidewell.jobs (id, organization_id, index_id, request_id, total, pending)
+         select $1, $2, $3, $4, $5, $5 from joined
          where (select sum(accepted) from tidewell.backlogs where index_id = $3)
              - (select sum(settled) from tidewell.lanes where index_id = $3) < $6
-         returning enqueued_at",
-    )
+         returning enqueued_at"
+    ))
     .bind(job.id)
     .bind(job.organization_id)
     .bind(job.index_id)
     .bind(job.request_id)
     .bind(job.total)
     .bind(backlog_limit)
+    .bind(alone)
+    .bind(INDEX_LOCK)
+    .bind(order_key(job.index_id))
     .fetch_optional(conn)
     .await
 }

@@ -78,6 +78,11 @@ pub struct Changes<'a> {
 /// Changes an organization. Breaks `organizations_plan_fkey` where there is no such plan.
 pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes<'_>) -> Result<Organization, sqlx::Error> {
     let mut tx = pool.begin().await?;
+    if let Some(plan) = changes.plan {
+        // So that a change of the plan comes before this or after it.
+        sqlx::query("select from tidewell.plans where name = $1 for share").bind(plan).execute(&mut *tx).await?;
+        quota::lock_for_change(&mut tx, id).await?;
+    }
     let changed = sqlx::query_as(concat!(
         "update tidewell.organizations
          set name = coalesce($2, name), plan = coalesce($3, plan), overage_enabled = coalesce($4, overage_enabled)

@@ -101,13 +101,13 @@ pub async fn put(pool: &PgPool, plan: &Plan) -> Result<(), sqlx::Error> {
     .bind(plan.max_keys)
     .execute(&mut *tx)
     .await?;
-    // Locked in one order, so that two changes of a plan can't deadlock.
     let organizations: Vec<Uuid> =
-        sqlx::query_scalar("select id from tidewell.organizations where plan = $1 order by id for no key update")
+        sqlx::query_scalar("select id from tidewell.organizations where plan = $1 order by id")
             .bind(&plan.name)
             .fetch_all(&mut *tx)
             .await?;
     for organization in organizations {
+        quota::lock_for_change(&mut tx, organization).await?;
         quota::gather(&mut tx, organization).await?;
     }
     tx.commit().await

@@ -25,14 +25,15 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 const REMEMBERED: u64 = 10_000;
 
 /// A living key, and the clock by which it may have expired.
-type Found<K> = Option<(Arc<K>, Clock)>;
+type Living<K> = (Arc<K>, Clock);
 
-/// Keys and indexes, each as it stood in the present epoch. Of requests that want the same one at the same time, one asks.
+/// Keys and indexes, each as it stood in the present epoch. Of requests that want the same one at the same time, one asks. What is
+/// not there is not remembered: what is made is there at once, and names that are made up take no room from those that are real.
 pub(super) struct Known {
     pool: PgPool,
     freshness: Freshness,
-    keys: Cache<(Epoch, By), Found<Key>>,
-    gateway_keys: Cache<(Epoch, [u8; 32]), Found<GatewayKey>>,
+    keys: Cache<(Epoch, By), Living<Key>>,
+    gateway_keys: Cache<(Epoch, [u8; 32]), Living<GatewayKey>>,
     indexes: Cache<(Epoch, Option<Uuid>, String), Resolved>,
 }
 
@@ -58,25 +59,21 @@ impl Known {
     }
 
     /// The key, unless it is revoked.
-    pub(super) async fn key(&self, by: By) -> Result<Found<Key>, Error> {
-        let ask = async {
-            let found = db::key::authenticate(&self.pool, by).await?;
-            Ok(found.map(|(key, clock)| (Arc::new(key), clock)))
-        };
-        Ok(self.keys.try_get_with((self.freshness.epoch(), by), ask).await?)
+    pub(super) async fn key(&self, by: By) -> Result<Option<Living<Key>>, Error> {
+        let ask = async { db::key::authenticate(&self.pool, by).await?.map(living).ok_or(sqlx::Error::RowNotFound) };
+        if_there(self.keys.try_get_with((self.freshness.epoch(), by), ask).await)
     }
 
     /// As [`Known::key`], of a gateway key with this secret's hash.
-    pub(super) async fn gateway_key(&self, hash: [u8; 32]) -> Result<Found<GatewayKey>, Error> {
+    pub(super) async fn gateway_key(&self, hash: [u8; 32]) -> Result<Option<Living<GatewayKey>>, Error> {
         let ask = async {
             let found = db::gateway_key::authenticate(&self.pool, &hash).await?;
-            Ok(found.map(|(key, clock)| (Arc::new(key), clock)))
+            found.map(living).ok_or(sqlx::Error::RowNotFound)
         };
-        Ok(self.gateway_keys.try_get_with((self.freshness.epoch(), hash), ask).await?)
+        if_there(self.gateway_keys.try_get_with((self.freshness.epoch(), hash), ask).await)
     }
 
-    /// The index of that id or slug, within an organization where one is given. That there is none is not remembered: one that
-    /// is made is there at once.
+    /// The index of that id or slug, within an organization where one is given.
     pub(super) async fn index(&self, organization_id: Option<Uuid>, name: &str) -> Result<Arc<Index>, Error> {
         let ask = async {
             let mut found = db::index::resolve(&self.pool, organization_id, name).await?;
@@ -87,14 +84,26 @@ impl Known {
             }
         };
         let wanted = (self.freshness.epoch(), organization_id, name.to_owned());
-        match self.indexes.try_get_with(wanted, ask).await {
-            Ok(Resolved::One(index)) => Ok(index),
-            Ok(Resolved::Several) => {
+        match if_there(self.indexes.try_get_with(wanted, ask).await)? {
+            Some(Resolved::One(index)) => Ok(index),
+            Some(Resolved::Several) => {
                 Err(Error::conflict("several organizations have an index of this slug: give the index's id"))
             }
-            Err(error) if matches!(*error, sqlx::Error::RowNotFound) => Err(Error::index_not_found()),
-            Err(error) => Err(error.into()),
+            None => Err(Error::index_not_found()),
         }
+    }
+}
+
+fn living<K>((key, clock): (K, Clock)) -> Living<K> {
+    (Arc::new(key), clock)
+}
+
+/// That nothing was found is an error to the cache alone, which keeps no errors.
+fn if_there<T>(asked: Result<T, Arc<sqlx::Error>>) -> Result<Option<T>, Error> {
+    match asked {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(*error, sqlx::Error::RowNotFound) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

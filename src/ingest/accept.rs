@@ -7,6 +7,7 @@ use tidewell_jobs::{ProjectLane, ResolveFilterDelete};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::turns;
 use crate::{
     db::{
         self,
@@ -92,9 +93,12 @@ impl From<sqlx::Error> for Refusal {
 /// Makes a write durable and wakes who projects it. The month is `None` for the answer to a repeated request, which costs
 /// nothing.
 pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option<Month>), Refusal> {
-    let alone = matches!(write.writes, Writes::DeleteByFilter(_));
     let index_id = write.index.id;
-    let mut tx = db::accept::begin_in_order(pool, index_id, alone).await?;
+    let _turn = match write.writes {
+        Writes::DeleteByFilter(_) => Some(turns::wait(index_id).await),
+        _ => None,
+    };
+    let mut tx = pool.begin().await?;
     let outcome = accept_within(&mut tx, write).await;
     match &outcome {
         Ok((Accepted { job_id, accepted, .. }, Some(_))) => {
@@ -120,7 +124,8 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
         Writes::DeleteByFilter(_) => 1,
     };
     let job = new_job(write.index, write.request_id, job_id, count);
-    let enqueued_at = open(conn, job, write.backlog_limit).await?;
+    let alone = matches!(write.writes, Writes::DeleteByFilter(_));
+    let enqueued_at = open(conn, job, write.backlog_limit, alone).await?;
     let lanes = insert(conn, &write, job_id).await?;
     let answer = Accepted {
         job_id,
@@ -147,13 +152,14 @@ pub(super) fn new_job<'a>(index: &Index, request_id: &'a str, id: Uuid, count: u
     NewJob { id, organization_id: index.organization_id, index_id: index.id, request_id, total }
 }
 
-/// Makes the job that the rows belong to, if the index's backlog has room, and gives its moment.
+/// Joins the index's order, makes the job that the rows belong to, if the index's backlog has room, and gives its moment.
 pub(super) async fn open(
     conn: &mut PgConnection,
     job: NewJob<'_>,
     backlog_limit: i64,
+    alone: bool,
 ) -> Result<DateTime<Utc>, Refusal> {
-    db::job::insert_if_room(conn, job, backlog_limit).await?.ok_or(Refusal::BacklogFull)
+    db::job::insert_if_room(conn, job, backlog_limit, alone).await?.ok_or(Refusal::BacklogFull)
 }
 
 /// Wakes the lanes that rows came into, and counts them, their units and, where they are upserts, the documents with these ids: what

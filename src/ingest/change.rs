@@ -10,7 +10,10 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::accept::{Refusal, close, insert_rows, new_job, open};
+use super::{
+    accept::{Refusal, close, insert_rows, new_job, open},
+    turns,
+};
 use crate::{
     db::{self, index::Index, latest::Latest, outbox::Operation, quota::Month},
     domain::{
@@ -82,7 +85,11 @@ pub enum Fault {
 pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a>, Refusal> {
     let index = change.index;
     let looks = !matches!(change.changes, Changes::Write(Action::Upsert, _));
-    let mut tx = db::accept::begin_in_order(pool, index.id, looks).await?;
+    let _turn = if looks { Some(turns::wait(index.id).await) } else { None };
+    let mut tx = pool.begin().await?;
+    if looks {
+        db::accept::join_order(&mut tx, index.id, true).await?;
+    }
     let (operation, ids, outcomes) = match change.changes {
         Changes::Write(action, documents) => {
             let ids: Vec<&str> = documents.iter().map(|document| &*document.id).collect();
@@ -100,7 +107,7 @@ pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a
         return Ok(Changed { outcomes, accepted: None });
     }
     let job = new_job(index, change.request_id, Uuid::now_v7(), count);
-    open(&mut tx, job, change.backlog_limit).await?;
+    open(&mut tx, job, change.backlog_limit, false).await?;
     let rows = accepted().map(|(id, body)| (id, (operation == Operation::Upsert).then_some(body)));
     let lanes = insert_rows(&mut tx, index.id, job.id, operation, rows).await?;
     let upserted: Vec<&str> = match operation {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,6 +28,8 @@ const QUICK: Duration = Duration::from_secs(2);
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 /// After how long without a search units are given back.
 const IDLE: Duration = Duration::from_secs(5);
+/// How often the missing units of a search are reserved before all of them are.
+const ATTEMPTS: u32 = 4;
 /// For how long a refusal is believed: a top-up or another plan shows after it.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
@@ -59,9 +62,17 @@ impl Permits {
             return taken;
         }
         let _alone = account.reserving.lock().await;
-        match account.take(units) {
-            Some(taken) => taken,
-            None => account.reserve_and_take(&self.pool, units).await,
+        let mut attempts = 0;
+        loop {
+            if let Some(taken) = account.take(units) {
+                return taken;
+            }
+            // Others take from what is held meanwhile; in the end all of the units are asked for, which nobody can take before.
+            attempts += 1;
+            let held = if attempts < ATTEMPTS { account.left().min(units - 1) } else { 0 };
+            if let Some(taken) = account.reserve(&self.pool, units - held, units).await? {
+                return taken;
+            }
         }
     }
 
@@ -78,33 +89,36 @@ impl Permits {
         }
     }
 
+    /// One organization's trouble is not the others': what fails is tried again the next time.
     async fn write_down(&self, stopping: bool) -> Result<(), sqlx::Error> {
         let accounts: Vec<Arc<Account>> = lock(&self.accounts).values().cloned().collect();
-        let mut renewed = Vec::new();
         for account in &accounts {
             // Not while more is put into what is about to end.
-            let _alone = account.reserving.lock().await;
-            let ended = {
-                let mut state = lock(&account.state);
-                let now = Instant::now();
-                let ended: Vec<Held> = state.held.extract_if(.., |held| held.has_ended(now, stopping)).collect();
-                renewed.extend(state.held.iter().map(|held| (held.id, held.spent)));
-                ended
+            let alone = match stopping {
+                true => Some(account.reserving.lock().await),
+                false => account.reserving.try_lock().ok(),
             };
-            for held in ended {
-                if let Err(error) = reservation::end(&self.pool, account.organization_id, held.id, held.spent).await {
-                    lock(&account.state).held.push(held);
-                    return Err(error);
+            if alone.is_some() {
+                lock(&account.state).end(Instant::now(), stopping);
+            }
+        }
+        let renewed: Vec<(Uuid, i64)> = accounts.iter().flat_map(|account| lock(&account.state).spent()).collect();
+        let mut outcome = match renewed.is_empty() {
+            true => Ok(()),
+            false => reservation::renew(&self.pool, &renewed).await,
+        };
+        for account in &accounts {
+            let ending = mem::take(&mut lock(&account.state).ending);
+            for (id, spent) in ending {
+                if let Err(error) = reservation::end(&self.pool, account.organization_id, id, spent).await {
+                    lock(&account.state).ending.push((id, spent));
+                    outcome = Err(error);
                 }
             }
         }
-        if !renewed.is_empty() {
-            reservation::renew(&self.pool, &renewed).await?;
-        }
         drop(accounts);
-        lock(&self.accounts)
-            .retain(|_, account| Arc::strong_count(account) > 1 || !lock(&account.state).held.is_empty());
-        Ok(())
+        lock(&self.accounts).retain(|_, account| Arc::strong_count(account) > 1 || !lock(&account.state).is_empty());
+        outcome
     }
 }
 
@@ -121,6 +135,8 @@ struct Account {
 struct State {
     /// The last is the one that is taken from; those before it end with their month.
     held: Vec<Held>,
+    /// Reservations to be given back, and what was spent of each.
+    ending: Vec<(Uuid, i64)>,
     refused: Option<Refused>,
     refilling: bool,
 }
@@ -157,23 +173,45 @@ impl Held {
     }
 }
 
+impl State {
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.ending.is_empty()
+    }
+
+    fn end(&mut self, now: Instant, stopping: bool) {
+        let ended = self.held.extract_if(.., |held| held.has_ended(now, stopping));
+        self.ending.extend(ended.map(|held| (held.id, held.spent)));
+    }
+
+    /// What was spent of each reservation.
+    fn spent(&self) -> Vec<(Uuid, i64)> {
+        self.held.iter().map(|held| (held.id, held.spent)).chain(self.ending.iter().copied()).collect()
+    }
+}
+
 impl Account {
     /// `None`: it must be reserved first.
     fn take(self: &Arc<Self>, units: i64) -> Option<Result<Permit, Denied>> {
         let mut state = lock(&self.state);
         let now = Instant::now();
-        if let Some(held) = state.held.last_mut()
-            && held.left >= units
-            && now < held.month_ends
-        {
-            held.left -= units;
-            held.used = now;
-            let Month { used, .. } = held.grant.month;
-            let month = Month { used: used - held.left, ..held.grant.month };
-            return Some(Ok(Permit { account: self.clone(), reservation: held.id, units, month }));
+        if let Some(permit) = self.take_held(&mut state, units, now) {
+            return Some(Ok(permit));
         }
         let refused = state.refused.filter(|refused| units >= refused.units && now < refused.until)?;
         Some(Err(Denied::Quota(refused.month)))
+    }
+
+    fn take_held(self: &Arc<Self>, state: &mut State, units: i64, now: Instant) -> Option<Permit> {
+        let held = state.held.last_mut().filter(|held| held.left >= units && now < held.month_ends)?;
+        held.left -= units;
+        held.used = now;
+        let Month { used, .. } = held.grant.month;
+        let month = Month { used: used - held.left, ..held.grant.month };
+        Some(Permit { account: self.clone(), reservation: held.id, units, month })
+    }
+
+    fn left(&self) -> i64 {
+        lock(&self.state).held.last().map_or(0, |held| held.left)
     }
 
     /// Reserves more in the background while there is still some, so that few searches wait for it.
@@ -190,29 +228,29 @@ impl Account {
         tokio::spawn(async move {
             let _alone = account.reserving.lock().await;
             // Where it fails, whoever needs the units is told.
-            if let Err(error) = account.reserve(&pool, 1).await {
-                tracing::debug!(%error, "could not reserve search units ahead");
+            if let Err(error) = account.reserve(&pool, 1, 0).await {
+                tracing::debug!(?error, "could not reserve search units ahead");
             }
             lock(&account.state).refilling = false;
         });
     }
 
-    async fn reserve_and_take(self: &Arc<Self>, pool: &PgPool, units: i64) -> Result<Permit, Denied> {
-        let held = lock(&self.state).held.last().map_or(0, |held| held.left);
-        self.reserve(pool, (units - held).max(1)).await.map_err(Denied::Database)?;
-        self.take(units).unwrap_or_else(|| Err(Denied::Database(sqlx::Error::PoolTimedOut)))
-    }
-
-    /// Called by one at a time.
-    async fn reserve(&self, pool: &PgPool, needed: i64) -> Result<(), sqlx::Error> {
+    /// Reserves at least `needed` units and takes `units` of what is held then; `None` where others were quicker. Called by one at a
+    /// time.
+    async fn reserve(
+        self: &Arc<Self>,
+        pool: &PgPool,
+        needed: i64,
+        units: i64,
+    ) -> Result<Option<Result<Permit, Denied>>, Denied> {
         let asked = Instant::now();
         let (into, wanted) = match lock(&self.state).held.last() {
             Some(held) => (Some(held.id), held.wanted(asked)),
             None => (None, FIRST),
         };
-        let reserved = reservation::reserve(pool, self.organization_id, into, needed, wanted).await?;
+        let reserved = reservation::reserve(pool, self.organization_id, into, needed, wanted).await;
         let mut state = lock(&self.state);
-        match reserved {
+        match reserved.map_err(Denied::Database)? {
             Reserved::Yes(grant) => {
                 let lasts = u64::try_from(grant.month.resets_in_seconds).unwrap_or(0);
                 let month_ends = asked + Duration::from_secs(lasts);
@@ -234,13 +272,14 @@ impl Account {
                         month_ends,
                     }),
                 }
+                Ok(self.take_held(&mut state, units, asked).map(Ok))
             }
             Reserved::QuotaExceeded(month) => {
-                let held = state.held.last().map_or(0, |held| held.left);
-                state.refused = Some(Refused { month, units: needed + held, until: asked + REFUSED_FOR });
+                let units = units.max(needed);
+                state.refused = Some(Refused { month, units, until: asked + REFUSED_FOR });
+                Ok(Some(Err(Denied::Quota(month))))
             }
         }
-        Ok(())
     }
 }
 

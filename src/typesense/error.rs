@@ -17,6 +17,9 @@ pub enum Error {
     /// The node's answer was not what its protocol says.
     #[error("Typesense's answer could not be read: {0}")]
     Answer(serde_json::Error),
+    /// The node's answer was longer than what is read of it.
+    #[error("Typesense's answer is too large")]
+    TooLarge,
 }
 
 impl Error {
@@ -35,6 +38,7 @@ impl Error {
         match self {
             Self::Transport(_) | Self::TimedOut | Self::Answer(_) => true,
             // Of a field that is missing Typesense says 404, too.
+            Self::TooLarge => false,
             Self::Status { status: 404, message } => message.trim_end_matches('.').eq_ignore_ascii_case("not found"),
             Self::Status { status, message } => !matches!(status, 400 | 413 | 422) || message.contains("OUT_OF_"),
         }
@@ -45,7 +49,7 @@ impl Error {
     pub fn refuses_work(&self) -> bool {
         match self {
             Self::Transport(error) => error.is_connect(),
-            Self::TimedOut | Self::Answer(_) => false,
+            Self::TimedOut | Self::Answer(_) | Self::TooLarge => false,
             Self::Status { status, .. } => self.is_transient() && *status != 500,
         }
     }

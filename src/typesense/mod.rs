@@ -7,7 +7,8 @@ mod search;
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use reqwest::{Body, Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 pub use collection::NewCollection;
@@ -25,6 +26,8 @@ pub struct Client {
 
 /// How long one call may take, unless the call says otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of JSON that are read of one answer.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 impl Client {
     /// `base_url` without a path, such as `http://127.0.0.1:8108`.
@@ -69,8 +72,23 @@ async fn send(request: RequestBuilder) -> Result<Response, Error> {
 }
 
 async fn send_json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
-    let bytes = send(request).await?.bytes().await?;
+    read_json(send(request).await?).await
+}
+
+/// An answer's JSON, unless it is too large.
+async fn read_json<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
+    let body = Limited::new(Body::from(response), MAX_ANSWER_BYTES);
+    let bytes = body.collect().await.map_err(broken_off)?.to_bytes();
     serde_json::from_slice(&bytes).map_err(Error::Answer)
+}
+
+/// Why an answer was not read to its end.
+fn broken_off(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match error.downcast::<reqwest::Error>() {
+        Ok(error) => Error::Transport(*error),
+        Err(error) if error.is::<LengthLimitError>() => Error::TooLarge,
+        Err(error) => Error::Answer(serde::de::Error::custom(error)),
+    }
 }
 
 /// A name as one segment of a path: everything but unreserved characters is percent-encoded.
@@ -89,7 +107,18 @@ fn segment(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::segment;
+    use super::{Error, MAX_ANSWER_BYTES, Response, read_json, segment};
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit() {
+        let answer = |bytes: usize| {
+            let mut json = vec![b' '; bytes - 1];
+            json.push(b'7');
+            read_json::<u8>(Response::from(axum::http::Response::new(json)))
+        };
+        assert!(matches!(answer(MAX_ANSWER_BYTES).await, Ok(7)));
+        assert!(matches!(answer(MAX_ANSWER_BYTES + 1).await, Err(Error::TooLarge)));
+    }
 
     #[test]
     fn a_path_segment_holds_any_id() {

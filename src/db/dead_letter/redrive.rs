@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Actor, BATCH, Held, Selection, count, hold, note, overtaken, remove};
 use crate::{
-    db::{accept::begin_in_order, backlog, job},
+    db::{accept::join_order, backlog, job},
     domain::lane::lane_of,
 };
 
@@ -39,7 +39,8 @@ pub async fn retry(
         let waiting = overtaken::by_waiting(pool, selection, index.index_id).await?;
         let mut after = None;
         loop {
-            let mut tx = begin_in_order(pool, index.index_id, false).await?;
+            let mut tx = pool.begin().await?;
+            join_order(&mut tx, index.index_id, false).await?;
             let letters = hold(&mut tx, selection, index, after).await?;
             after = letters.last().map(|letter| letter.id);
             let mut overtaken = overtaken::by_settled(&mut tx, index.index_id, &letters).await?;
@@ -79,7 +80,8 @@ pub async fn mend(
     by: Actor<'_>,
 ) -> Result<Mended, sqlx::Error> {
     let waiting = overtaken::by_waiting(pool, Selection { ids: Some(&[id]), ..Selection::default() }, index_id).await?;
-    let mut tx = begin_in_order(pool, index_id, false).await?;
+    let mut tx = pool.begin().await?;
+    join_order(&mut tx, index_id, false).await?;
     let letter: Option<Held> = sqlx::query_as(
         "select id, document_id, job_id, version from tidewell.dead_letters
          where id = $1 and index_id = $2 for update",

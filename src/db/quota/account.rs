@@ -25,7 +25,7 @@ impl Consumed {
 
 /// Uses `units` of the organization's month, or of its wallet where overage is switched on: all of them or none.
 ///
-/// To be the last thing before the commit: it locks the organization and its month. [`accept::count`](crate::db::accept::count) does
+/// To be the last thing before the commit: it locks the month and the organization. [`accept::count`](crate::db::accept::count) does
 /// the same for a month that has begun and has room.
 pub async fn consume(
     conn: &mut PgConnection,
@@ -55,6 +55,40 @@ pub(super) struct Account {
     pub(super) month: Month,
 }
 
+/// What the organization's plan says of a month.
+#[derive(FromRow)]
+struct Plan {
+    overage_enabled: bool,
+    overage_minor_per_thousand: i64,
+    slot: i32,
+    #[sqlx(flatten)]
+    month: Month,
+    begins: NaiveDate,
+}
+
+impl Plan {
+    async fn read(
+        conn: &mut PgConnection,
+        organization_id: Uuid,
+        month: Option<NaiveDate>,
+    ) -> Result<Self, sqlx::Error> {
+        sqlx::query_as(concat!(
+            "select overage_enabled, overage_minor_per_thousand, month as begins, 0::bigint as used, monthly_units as limit, ",
+            slot!("$3"),
+            " as slot, ",
+            resets!(),
+            " from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
+             cross join (select coalesce($2, date_trunc('month', now() at time zone 'utc')::date)) as begun (month)
+             where organizations.id = $1"
+        ))
+        .bind(organization_id)
+        .bind(month)
+        .bind(SLOTS)
+        .fetch_one(conn)
+        .await
+    }
+}
+
 /// The month's row in `usage`.
 #[derive(Clone, Copy, FromRow)]
 pub(super) struct Row {
@@ -65,52 +99,10 @@ pub(super) struct Row {
     pub(super) overage_thousands: i64,
 }
 
-/// What units cost beyond the plan.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Charge {
-    pub(super) thousands: i64,
-    pub(super) price_minor: i64,
-}
-
-impl Account {
-    /// Locks this month, which begins where it hasn't begun. The organization is locked first: its plan stays what it is, and two
-    /// requests can't pay for the same thousand.
-    pub(super) async fn lock(conn: &mut PgConnection, organization_id: Uuid) -> Result<Self, sqlx::Error> {
-        Self::lock_month(conn, organization_id, None).await
-    }
-
-    /// As [`Account::lock`], for a month that may have ended.
-    pub(super) async fn lock_month(
-        conn: &mut PgConnection,
-        organization_id: Uuid,
-        month: Option<NaiveDate>,
-    ) -> Result<Self, sqlx::Error> {
-        #[derive(FromRow)]
-        struct Plan {
-            overage_enabled: bool,
-            overage_minor_per_thousand: i64,
-            slot: i32,
-            #[sqlx(flatten)]
-            month: Month,
-            begins: NaiveDate,
-        }
-        let plan: Plan = sqlx::query_as(concat!(
-            "select overage_enabled, overage_minor_per_thousand, month as begins, 0::bigint as used, monthly_units as limit, ",
-            slot!("$3"),
-            " as slot, ",
-            resets!(),
-            " from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
-             cross join (select coalesce($2, date_trunc('month', now() at time zone 'utc')::date)) as begun (month)
-             where organizations.id = $1
-             for no key update of organizations"
-        ))
-        .bind(organization_id)
-        .bind(month)
-        .bind(SLOTS)
-        .fetch_one(&mut *conn)
-        .await?;
-        let row = loop {
-            let row: Option<Row> = sqlx::query_as(
+impl Row {
+    async fn lock(conn: &mut PgConnection, organization_id: Uuid, plan: &Plan) -> Result<Self, sqlx::Error> {
+        loop {
+            let row = sqlx::query_as(
                 "select month, slot, used, overage_thousands from tidewell.usage
                  where organization_id = $1 and month = $2 and slot = $3 for update",
             )
@@ -120,7 +112,7 @@ impl Account {
             .fetch_optional(&mut *conn)
             .await?;
             if let Some(row) = row {
-                break row;
+                return Ok(row);
             }
             sqlx::query(
                 "insert into tidewell.usage (organization_id, month, slot, used) values ($1, $2, $3, 0)
@@ -131,14 +123,49 @@ impl Account {
             .bind(plan.slot)
             .execute(&mut *conn)
             .await?;
-        };
-        Ok(Self {
-            organization_id,
-            overage_enabled: plan.overage_enabled,
-            overage_minor_per_thousand: plan.overage_minor_per_thousand,
-            row,
-            month: Month { used: row.used, ..plan.month },
-        })
+        }
+    }
+}
+
+/// What units cost beyond the plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Charge {
+    pub(super) thousands: i64,
+    pub(super) price_minor: i64,
+}
+
+impl Account {
+    /// Locks this month, which begins where it hasn't begun, and then the organization: its plan stays what it is, and two requests
+    /// can't pay for the same thousand. In this order, because [`accept::count`](crate::db::accept::count) may have locked the month.
+    pub(super) async fn lock(conn: &mut PgConnection, organization_id: Uuid) -> Result<Self, sqlx::Error> {
+        Self::lock_month(conn, organization_id, None).await
+    }
+
+    /// As [`Account::lock`], for a month that may have ended.
+    pub(super) async fn lock_month(
+        conn: &mut PgConnection,
+        organization_id: Uuid,
+        month: Option<NaiveDate>,
+    ) -> Result<Self, sqlx::Error> {
+        let mut plan = Plan::read(conn, organization_id, month).await?;
+        loop {
+            let row = Row::lock(conn, organization_id, &plan).await?;
+            sqlx::query("select from tidewell.organizations where id = $1 for no key update")
+                .bind(organization_id)
+                .execute(&mut *conn)
+                .await?;
+            // What was read before the lock may have changed, and with the plan the slot.
+            plan = Plan::read(conn, organization_id, month).await?;
+            if plan.slot == i32::from(row.slot) && plan.begins == row.month {
+                return Ok(Self {
+                    organization_id,
+                    overage_enabled: plan.overage_enabled,
+                    overage_minor_per_thousand: plan.overage_minor_per_thousand,
+                    row,
+                    month: Month { used: row.used, ..plan.month },
+                });
+            }
+        }
     }
 
     /// Units that are left of the plan, or of a thousand beyond it that is paid for; `None`: no cap.

@@ -1,6 +1,6 @@
 //! Quota: what an organization may still use of its plan this month, and its wallet beyond that.
 //!
-//! Locks, in this order everywhere: the organization, its month.
+//! Locks, in this order everywhere: the month, the organization.
 
 mod account;
 pub mod reservation;
@@ -42,8 +42,21 @@ pub struct Month {
     pub resets_in_seconds: i64,
 }
 
+/// Locks an organization's usage and then itself, to give it another plan or its plan other caps. [`gather`] comes after that.
+pub async fn lock_for_change(conn: &mut PgConnection, organization_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("select from tidewell.usage where organization_id = $1 order by month, slot for update")
+        .bind(organization_id)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("select from tidewell.organizations where id = $1 for no key update")
+        .bind(organization_id)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
 /// Brings what an organization has used into the slot of a plan with a cap, where its plan has one. Whoever gives it another plan
-/// does this in the same transaction, after that.
+/// does this in the same transaction, after that. What was used beyond the new cap before it came is not charged.
 pub async fn gather(conn: &mut PgConnection, organization_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "with gathered as (
@@ -57,6 +70,15 @@ pub async fn gather(conn: &mut PgConnection, organization_id: Uuid) -> Result<()
          insert into tidewell.usage (organization_id, month, slot, used)
          select $1, month, 0, sum(used) from gathered group by month
          on conflict (organization_id, month, slot) do update set used = usage.used + excluded.used",
+    )
+    .bind(organization_id)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "update tidewell.usage
+         set overage_thousands = greatest(overage_thousands, (used - monthly_units + 999) / 1000)
+         from tidewell.organizations join tidewell.plans on plans.name = organizations.plan
+         where organizations.id = $1 and organization_id = $1 and slot = 0 and used > monthly_units",
     )
     .bind(organization_id)
     .execute(conn)

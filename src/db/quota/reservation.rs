@@ -127,20 +127,20 @@ async fn end_held(
 ) -> Result<(), sqlx::Error> {
     #[derive(FromRow)]
     struct Held {
-        month: NaiveDate,
         units: i64,
         thousands: i64,
         price_minor: i64,
     }
-    // The organization first, as everywhere.
-    sqlx::query("select from tidewell.organizations where id = $1 for no key update")
-        .bind(organization_id)
-        .execute(&mut *conn)
+    let month: Option<NaiveDate> = sqlx::query_scalar("select month from tidewell.reservations where id = $1")
+        .bind(id)
+        .fetch_optional(&mut *conn)
         .await?;
+    let Some(month) = month else { return Ok(()) };
+    let account = Account::lock_month(conn, organization_id, Some(month)).await?;
     let held: Option<Held> = sqlx::query_as(
         "delete from tidewell.reservations
          where id = $1 and ($2 or renewed_at < now() - make_interval(secs => $3))
-         returning month, units, thousands, price_minor",
+         returning units, thousands, price_minor",
     )
     .bind(id)
     .bind(spent.is_some())
@@ -152,7 +152,6 @@ async fn end_held(
     if unspent == 0 && held.price_minor == 0 {
         return Ok(());
     }
-    let account = Account::lock_month(conn, organization_id, Some(held.month)).await?;
     let needed = account.thousands_beyond(account.month.used - unspent);
     let spare = (account.row.overage_thousands - needed).clamp(0, held.thousands);
     account.add(conn, -unspent, -spare).await?;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     db::index::Index,
-    domain::document::{Document, MAX_DOCUMENTS, Rejection},
+    domain::document::{Document, MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, Rejection},
     http::{Error, State, body::WriteBody, documents::WriteRequest, params::Query},
     ingest::{self, Action, Change, Changes},
 };
@@ -28,6 +28,8 @@ use crate::{
 const MAX_BYTES: usize = 8 << 20;
 /// How long a client may leave results unread: its body holds memory until then.
 const READ_WITHIN: Duration = Duration::from_secs(60);
+/// Characters of a refused line that are echoed, where it is not echoed whole.
+const ECHOED: usize = 1000;
 
 #[derive(Clone, Copy, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -101,7 +103,7 @@ impl Import {
             answered = lines[done - 1].end;
             // Between results alone: clients take a last line break for one more result.
             if !is_first {
-                results.insert(0, '\n');
+                results.insert(0, b'\n');
             }
             is_first = false;
             let sent = answers.send_timeout(Results::Some(results.into()), READ_WITHIN).await;
@@ -109,7 +111,9 @@ impl Import {
                 return;
             }
         }
-        let _ = answers.send(Results::End).await;
+        // An end that is not read for long holds no more than itself.
+        drop(self);
+        let _ = answers.send_timeout(Results::End, READ_WITHIN).await;
     }
 
     /// Where the next lines stand that are not blank, as many as one transaction takes.
@@ -130,7 +134,7 @@ impl Import {
     }
 
     /// Takes lines in one transaction, unless an earlier one could not be made; their results, and of how many.
-    async fn take(&self, lines: &[Range<usize>], refusal: &mut Option<Refused>) -> (String, usize) {
+    async fn take(&self, lines: &[Range<usize>], refusal: &mut Option<Refused>) -> (Vec<u8>, usize) {
         let judged: Vec<_> = lines.iter().enumerate().map(|(n, line)| self.judge(line, n)).collect();
         let mut documents = Vec::with_capacity(judged.len());
         let judged: Vec<Result<(), Refused>> = judged
@@ -148,7 +152,7 @@ impl Import {
             },
         }
         .into_iter();
-        let mut results = String::new();
+        let mut results = Vec::new();
         let mut documents = documents.iter();
         for (n, (line, judged)) in lines.iter().zip(judged).enumerate() {
             let outcome = match judged {
@@ -160,9 +164,9 @@ impl Import {
                 },
             };
             if n > 0 {
-                results.push('\n');
+                results.push(b'\n');
             }
-            results.push_str(&self.result(outcome, &self.body[line.clone()]));
+            self.write_result(&mut results, outcome, &self.body[line.clone()]);
         }
         (results, lines.len())
     }
@@ -187,10 +191,10 @@ impl Import {
     }
 
     /// The result of one line, on one line.
-    fn result(&self, outcome: Result<(&str, Cow<'_, str>), Refused>, line: &[u8]) -> String {
+    fn write_result(&self, results: &mut Vec<u8>, outcome: Result<(&str, Cow<'_, str>), Refused>, line: &[u8]) {
         let result = match &outcome {
             Ok((id, json)) => LineResult {
-                document: self.query.return_doc.then(|| serde_json::from_str(json)).and_then(Result::ok),
+                document: self.query.return_doc.then(|| serde_json::from_str(json).ok()).flatten().map(Shown::Stored),
                 id: self.query.return_id.then_some(id),
                 success: true,
                 ..LineResult::default()
@@ -198,14 +202,25 @@ impl Import {
             Err(Refused { code, error }) => LineResult {
                 code: Some(*code),
                 error: Some(error),
-                document: serde_json::value::to_raw_value(&String::from_utf8_lossy(line.trim_ascii()))
-                    .ok()
-                    .map(Cow::Owned),
+                document: Some(Shown::Refused(echo(line.trim_ascii()))),
                 ..LineResult::default()
             },
         };
         // Of strings and numbers, which can always be written.
-        serde_json::to_string(&result).unwrap_or_default()
+        let _ = serde_json::to_writer(results, &result);
+    }
+}
+
+/// A refused line as it is shown: whole where it may be a document, else its beginning. In JSON a control character takes six times
+/// its room, so that a large line of them would grow far beyond what the body was given.
+fn echo(line: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(line) {
+        Ok(text) if line.len() <= MAX_DOCUMENT_BYTES && !text.contains(char::is_control) => Cow::Borrowed(text),
+        _ => {
+            // No character has more than four bytes.
+            let beginning = &line[..line.len().min(4 * ECHOED)];
+            Cow::Owned(String::from_utf8_lossy(beginning).chars().take(ECHOED).collect())
+        }
     }
 }
 
@@ -214,12 +229,42 @@ impl Import {
 struct LineResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u16>,
-    /// The document as it is to be stored or, where it was not accepted, the line as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
-    document: Option<Cow<'a, RawValue>>,
+    document: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     success: bool,
+}
+
+/// The document of a line.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    /// As it is to be stored.
+    Stored(&'a RawValue),
+    /// The text of a line that was not accepted.
+    Refused(Cow<'a, str>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_line_is_echoed_whole_unless_it_is_binary_or_larger_than_a_document() {
+        let full = "é".repeat(MAX_DOCUMENT_BYTES / 2);
+        for (line, echoed) in [
+            (b"{bad".to_vec(), "{bad".to_owned()),
+            (full.clone().into_bytes(), full.clone()),
+            ((full + "x").into_bytes(), "é".repeat(ECHOED)),
+            (vec![1; 5000], "\u{1}".repeat(ECHOED)),
+            (vec![0xff; 5000], "\u{fffd}".repeat(ECHOED)),
+            ("𝄞".repeat(ECHOED + 1).into_bytes().into_iter().chain([7]).collect(), "𝄞".repeat(ECHOED)),
+            (b"a\tb".to_vec(), "a\tb".to_owned()),
+        ] {
+            assert_eq!(echo(&line), echoed);
+        }
+    }
 }

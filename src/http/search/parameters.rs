@@ -15,6 +15,10 @@ use crate::{
 const MAX_PER_PAGE: u32 = 100;
 /// How deep pages go: Typesense sorts everything before the page, too.
 const MAX_DEPTH: u64 = 10_000;
+/// Hits of a page in all its groups.
+const MAX_HITS: u64 = 300;
+/// Hits of a group, where nothing else is said.
+const GROUP_LIMIT: u64 = 3;
 /// After how long Typesense gives what it has found so far.
 const CUT_OFF_MS: u32 = 5000;
 
@@ -196,13 +200,24 @@ impl Parameters {
         if page == 0 {
             faults.push(fault("page", "from 1".to_owned()));
         }
-        if u64::from(page) * u64::from(per_page) > MAX_DEPTH {
+        // A page without hits has its number, too, and Typesense takes no more than 31 bits of it.
+        if u64::from(page) * u64::from(per_page.max(1)) > MAX_DEPTH {
             let (per_page, filter) = (self.spelling.of("per_page"), self.spelling.of("filter_by"));
             let message =
                 format!("page times {per_page} may be {MAX_DEPTH} at most: narrow the search with {filter} instead");
             faults.push(fault("page", message));
         }
+        if u64::from(per_page) * self.group_limit() > MAX_HITS {
+            let message = format!("times {} may be {MAX_HITS} at most", self.spelling.of("per_page"));
+            faults.push(fault("group_limit", message));
+        }
         if faults.is_empty() { Ok((page, per_page)) } else { Err(Error::validation(faults)) }
+    }
+
+    /// How many documents stand for one hit of a page.
+    fn group_limit(&self) -> u64 {
+        let grouped = self.get("group_by").map_or(1, |_| GROUP_LIMIT);
+        self.get("group_limit").and_then(|limit| limit.parse().ok()).unwrap_or(grouped)
     }
 }
 
@@ -226,6 +241,9 @@ mod tests {
             ("4294967295", "100", false),
             ("0", "10", false),
             ("1", "0", true),
+            ("10000", "0", true),
+            ("10001", "0", false),
+            ("2147483648", "0", false),
         ] {
             assert_eq!(extent(&[("page", page), ("per_page", per_page)]).is_some(), good, "{page} {per_page}");
         }
@@ -239,6 +257,23 @@ mod tests {
         assert_eq!(extent(&[("offset", "20"), ("limit", "0")]), None);
         assert_eq!(extent(&[("offset", "7")]), None);
         assert_eq!(extent(&[("offset", "10000")]), None);
+    }
+
+    #[test]
+    fn groups_of_a_page_hold_250_documents_at_most() {
+        for (given, good) in [
+            (&[("per_page", "100"), ("group_by", "a"), ("group_limit", "99")][..], false),
+            (&[("per_page", "25"), ("group_by", "a"), ("group_limit", "10")], true),
+            (&[("per_page", "26"), ("group_by", "a"), ("group_limit", "10")], false),
+            (&[("limit", "26"), ("group_by", "a"), ("group_limit", "10")], false),
+            (&[("per_page", "83"), ("group_by", "a")], true),
+            (&[("per_page", "84"), ("group_by", "a")], false),
+            (&[("group_by", "a"), ("group_limit", "25")], true),
+            (&[("group_by", "a"), ("group_limit", "26")], false),
+            (&[("per_page", "100")], true),
+        ] {
+            assert_eq!(extent(given).is_some(), good, "{given:?}");
+        }
     }
 
     #[test]

@@ -122,20 +122,29 @@ async fn answers(
     Searcher { caller, .. }: &Searcher,
     searches: &[Search],
 ) -> Result<Vec<Result<Arc<Found>, Error>>, Error> {
-    let key = |search: &Search| Ok(Key::of(&search.index, confined(caller, search)?));
-    let keys: Vec<Arc<Key>> = searches.iter().map(key).collect::<Result<_, Error>>()?;
-    let mut answers: Vec<Option<Result<Arc<Found>, Error>>> = Vec::with_capacity(keys.len());
-    for key in &keys {
-        answers.push(state.results.get(key).await.map(Ok));
+    let mut answers: Vec<Option<Result<Arc<Found>, Error>>> = Vec::with_capacity(searches.len());
+    let mut missing: Vec<(usize, Arc<Key>)> = Vec::with_capacity(searches.len());
+    for (n, search) in searches.iter().enumerate() {
+        answers.push(match confined(caller, search) {
+            Ok(request) => {
+                let key = Key::of(&search.index, request);
+                let kept = state.results.get(&key).await.map(Ok);
+                if kept.is_none() {
+                    missing.push((n, key));
+                }
+                kept
+            }
+            Err(error) => Some(Err(error)),
+        });
     }
-    let missing: Vec<usize> = (0..keys.len()).filter(|n| answers[*n].is_none()).collect();
-    if !missing.is_empty() {
-        let requests: Vec<&str> = missing.iter().map(|n| keys[*n].request.as_str()).collect();
-        let found = state.typesense.search(&requests).await?;
-        for (n, found) in missing.into_iter().zip(found) {
+    if let [(first, _), ..] = missing[..] {
+        let requests: Vec<&str> = missing.iter().map(|(_, key)| key.request.as_str()).collect();
+        let found = state.typesense.search(&requests).await;
+        let found = found.map_err(|error| verdict::of_all(error, searches[first].spelling))?;
+        for ((n, key), found) in missing.into_iter().zip(found) {
             let answer = judge(&searches[n], found).map(Arc::new);
             if let Ok(found) = &answer {
-                state.results.keep(&keys[n], found).await;
+                state.results.keep(&key, found).await;
             }
             answers[n] = Some(answer);
         }

@@ -149,7 +149,8 @@ fn suggestion(field: &str, marked: &str) -> Option<Suggestion> {
         false => {
             let rest = &marked[last..];
             let word = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
-            &marked[first..last + word]
+            // A text that holds the tags itself may end a mark before any begins.
+            marked.get(first..last + word)?
         }
     };
     let text = unmarked(highlighted);
@@ -159,4 +160,18 @@ fn suggestion(field: &str, marked: &str) -> Option<Suggestion> {
 
 fn unmarked(text: &str) -> String {
     text.replace(MARK.0, "").replace(MARK.1, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_to_its_marks_unless_they_are_its_own() {
+        let long = "x ".repeat(WHOLE);
+        let found = suggestion("title", &format!("{long}the <mark>se</mark>a, {long}")).expect("a suggestion");
+        assert_eq!((&*found.highlighted, &*found.text), ("<mark>se</mark>a", "sea"));
+        assert_eq!(suggestion("title", &format!("</mark> {long}<mark>sea")), None);
+        assert_eq!(suggestion("title", &format!("<mark>{long}</mark>")), None);
+    }
 }

@@ -48,6 +48,19 @@ const SENTENCES: [(&str, &str, &str, &str); 29] = [
     ("Facet query", "invalid_request", "facet_query", "a facet and the beginning of its values, such as genre:poe"),
 ];
 
+/// Of searches that could not be run together.
+pub(super) fn of_all(error: typesense::Error, spelling: Spelling) -> Error {
+    match error {
+        typesense::Error::TooLarge => Error::invalid(format!(
+            "what is found is too large for one answer: ask for fewer documents with {}, or smaller ones with {}",
+            spelling.of("per_page"),
+            spelling.of("include_fields")
+        )),
+        error => error.into(),
+    }
+}
+
+/// Of one search.
 pub(super) fn translate(error: typesense::Error, spelling: Spelling) -> Error {
     match error {
         typesense::Error::Status { status: 400 | 404 | 422, message } => {
