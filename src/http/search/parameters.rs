@@ -260,16 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_a_page_hold_250_documents_at_most() {
+    fn groups_of_a_page_hold_300_documents_at_most() {
         for (given, good) in [
             (&[("per_page", "100"), ("group_by", "a"), ("group_limit", "99")][..], false),
-            (&[("per_page", "25"), ("group_by", "a"), ("group_limit", "10")], true),
-            (&[("per_page", "26"), ("group_by", "a"), ("group_limit", "10")], false),
-            (&[("limit", "26"), ("group_by", "a"), ("group_limit", "10")], false),
-            (&[("per_page", "83"), ("group_by", "a")], true),
-            (&[("per_page", "84"), ("group_by", "a")], false),
-            (&[("group_by", "a"), ("group_limit", "25")], true),
-            (&[("group_by", "a"), ("group_limit", "26")], false),
+            (&[("per_page", "30"), ("group_by", "a"), ("group_limit", "10")], true),
+            (&[("per_page", "31"), ("group_by", "a"), ("group_limit", "10")], false),
+            (&[("limit", "31"), ("group_by", "a"), ("group_limit", "10")], false),
+            (&[("per_page", "100"), ("group_by", "a")], true),
+            (&[("per_page", "100"), ("group_by", "a"), ("group_limit", "4")], false),
+            (&[("group_by", "a"), ("group_limit", "30")], true),
+            (&[("group_by", "a"), ("group_limit", "31")], false),
             (&[("per_page", "100")], true),
         ] {
             assert_eq!(extent(given).is_some(), good, "{given:?}");
