@@ -1,7 +1,7 @@
 //! Organizations: the tenants.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::quota;
@@ -101,6 +101,16 @@ pub async fn update(pool: &PgPool, id: Uuid, changes: &Changes<'_>) -> Result<Or
     }
     tx.commit().await?;
     Ok(changed)
+}
+
+/// Holds an organization until the transaction ends: its plan, its wallet and how much it holds are nobody else's to change. The last of
+/// the locks that requests share.
+pub(super) async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("select from tidewell.organizations where id = $1 for no key update")
+        .bind(id)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// Adds to an organization's wallet, with its line in the ledger.

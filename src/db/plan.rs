@@ -3,7 +3,7 @@
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::quota;
+use super::{organization, quota};
 use crate::domain::slug::slug_fault;
 
 /// A plan as stored. A cap that is null does not bind.
@@ -151,10 +151,7 @@ pub async fn holding(conn: &mut PgConnection, organization_id: Uuid) -> Result<O
 
 /// Locks the organization, so that what is added next is counted by whoever asks after it, and gives what it holds.
 pub(super) async fn lock_holding(conn: &mut PgConnection, organization_id: Uuid) -> Result<Holding, sqlx::Error> {
-    sqlx::query("select from tidewell.organizations where id = $1 for no key update")
-        .bind(organization_id)
-        .execute(&mut *conn)
-        .await?;
+    organization::lock(conn, organization_id).await?;
     holding(conn, organization_id).await?.ok_or(sqlx::Error::RowNotFound)
 }
 

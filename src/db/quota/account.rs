@@ -5,6 +5,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::{Month, SLOTS, resets, slot};
+use crate::db::organization;
 
 /// The answer to a wish to use units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,10 +151,7 @@ impl Account {
         let mut plan = Plan::read(conn, organization_id, month).await?;
         loop {
             let row = Row::lock(conn, organization_id, &plan).await?;
-            sqlx::query("select from tidewell.organizations where id = $1 for no key update")
-                .bind(organization_id)
-                .execute(&mut *conn)
-                .await?;
+            organization::lock(conn, organization_id).await?;
             // What was read before the lock may have changed, and with the plan the slot.
             plan = Plan::read(conn, organization_id, month).await?;
             if plan.slot == i32::from(row.slot) && plan.begins == row.month {

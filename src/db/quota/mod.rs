@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::organization;
+
 /// Slots that the month of an organization without a cap is spread over. A connection always uses the same one.
 pub(super) const SLOTS: i32 = 16;
 
@@ -48,11 +50,7 @@ pub async fn lock_for_change(conn: &mut PgConnection, organization_id: Uuid) -> 
         .bind(organization_id)
         .execute(&mut *conn)
         .await?;
-    sqlx::query("select from tidewell.organizations where id = $1 for no key update")
-        .bind(organization_id)
-        .execute(conn)
-        .await
-        .map(drop)
+    organization::lock(conn, organization_id).await
 }
 
 /// Brings what an organization has used into the slot of a plan with a cap, where its plan has one. Whoever gives it another plan
