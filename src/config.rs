@@ -23,7 +23,12 @@ pub struct Config {
     /// The master secret.
     #[serde(with = "load::optional_text")]
     pub secret: Option<String>,
+    /// The master secret before this one, while what it has encrypted is being encrypted anew.
+    #[serde(with = "load::optional_text")]
+    pub previous_secret: Option<String>,
     pub athena_typesense_allow_http: bool,
+    pub athena_typesense_sync_worker_enabled: bool,
+    pub athena_typesense_sync_worker_poll_ms: u32,
     #[serde(with = "load::optional_text")]
     pub database_url: Option<String>,
     #[serde(with = "load::optional_text")]
@@ -50,6 +55,10 @@ pub struct Config {
     pub jobs_kept_hours: u32,
     pub tombstones_kept_hours: u32,
     pub acts_kept_days: u32,
+    pub sync_runs_at_once: u32,
+    pub sync_imports_at_once: u32,
+    pub sync_runs_kept_days: u32,
+    pub live_wal_limit_mb: u32,
     /// A filter in the syntax of `tracing`.
     pub log: String,
     pub log_format: LogFormat,
@@ -70,7 +79,10 @@ impl Default for Config {
         Self {
             athena_key_12: None,
             secret: None,
+            previous_secret: None,
             athena_typesense_allow_http: false,
+            athena_typesense_sync_worker_enabled: true,
+            athena_typesense_sync_worker_poll_ms: 5000,
             database_url: None,
             typesense_url: None,
             typesense_api_key: None,
@@ -91,6 +103,10 @@ impl Default for Config {
             jobs_kept_hours: 72,
             tombstones_kept_hours: 24,
             acts_kept_days: 90,
+            sync_runs_at_once: 8,
+            sync_imports_at_once: 4,
+            sync_runs_kept_days: 30,
+            live_wal_limit_mb: 1024,
             log: "info,sqlx=warn,apalis=warn,apalis_core=warn".to_owned(),
             log_format: LogFormat::Text,
         }

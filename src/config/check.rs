@@ -37,6 +37,11 @@ impl Config {
             ("jobs_kept_hours", self.jobs_kept_hours, 1..=87_600),
             ("tombstones_kept_hours", self.tombstones_kept_hours, 1..=87_600),
             ("acts_kept_days", self.acts_kept_days, 1..=36_500),
+            ("athena_typesense_sync_worker_poll_ms", self.athena_typesense_sync_worker_poll_ms, 10..=3_600_000),
+            ("sync_runs_at_once", self.sync_runs_at_once, 1..=1000),
+            ("sync_imports_at_once", self.sync_imports_at_once, 1..=100),
+            ("sync_runs_kept_days", self.sync_runs_kept_days, 1..=36_500),
+            ("live_wal_limit_mb", self.live_wal_limit_mb, 1..=1_048_576),
         ]
         .into_iter()
         .filter(|(_, value, allowed)| !allowed.contains(value))
