@@ -8,5 +8,7 @@ pub mod dev;
 pub mod domain;
 pub mod http;
 pub mod ingest;
+pub mod source;
+pub mod sync;
 pub mod typesense;
 pub mod worker;

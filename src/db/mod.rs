@@ -23,6 +23,7 @@ pub mod quota;
 pub mod rate;
 pub mod settlement;
 pub mod status;
+pub mod sync;
 pub mod worker;
 
 use std::{str::FromStr, time::Duration};

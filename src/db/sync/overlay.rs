@@ -1,0 +1,132 @@
+//! What is known of single documents beside the chunks, and newer than they are.
+
+use std::collections::HashMap;
+
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::sync::Entry;
+
+/// What is known of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What was sent last; `None`: nothing is there, as far as is known.
+    pub entry: Option<Entry>,
+    /// It must be written or deleted, whatever is known of it.
+    pub look: bool,
+    /// A request that carried it may still take effect: it must be looked at again.
+    pub is_doubted: bool,
+}
+
+/// Documents that one pass takes in at most, so that it needs no more memory; more make another pass due.
+const AT_ONCE: i64 = 100_000;
+
+/// Everything that is known beside the chunks of a collection, up to a limit.
+pub async fn all(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<HashMap<String, Known>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct Stored {
+        document_id: String,
+        entry: Option<Vec<u8>>,
+        look: bool,
+        is_doubted: bool,
+    }
+    let stored: Vec<Stored> = sqlx::query_as(
+        "select document_id, entry, look or doubted_until is not null as look,
+                coalesce(doubted_until > clock_timestamp(), false) as is_doubted
+         from tidewell.sync_overlay where job_id = $1 and collection = $2
+         order by document_id limit $3",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(AT_ONCE)
+    .fetch_all(pool)
+    .await?;
+    let known = |stored: Stored| {
+        let entry = stored.entry.as_deref().and_then(Entry::unpack);
+        (stored.document_id, Known { entry, look: stored.look, is_doubted: stored.is_doubted })
+    };
+    Ok(stored.into_iter().map(known).collect())
+}
+
+/// Forgets what a pass has taken in.
+pub async fn remove(conn: &mut PgConnection, job_id: Uuid, collection: &str, ids: &[&str]) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.sync_overlay where job_id = $1 and collection = $2 and document_id = any($3)")
+        .bind(job_id)
+        .bind(collection)
+        .bind(ids)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Notes what was sent of documents beside a pass; `None`: they were deleted.
+pub async fn put(
+    conn: &mut PgConnection,
+    job_id: Uuid,
+    collection: &str,
+    entries: &[(&str, Option<Entry>)],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<&str> = entries.iter().map(|(id, _)| *id).collect();
+    let packed: Vec<Option<Vec<u8>>> = entries.iter().map(|(_, entry)| entry.map(|entry| entry.pack().to_vec())).collect();
+    sqlx::query(
+        "insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
+         select $1, $2, * from unnest($3::text[], $4::bytea[])
+         on conflict (job_id, collection, document_id) do update set entry = excluded.entry, look = false",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(ids)
+    .bind(packed)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Asks for documents to be written or deleted by the next pass, whatever is known of them.
+pub async fn look_at(conn: &mut PgConnection, job_id: Uuid, collection: &str, ids: &[&str]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into tidewell.sync_overlay (job_id, collection, document_id, look)
+         select distinct $1, $2, id, true from unnest($3::text[]) as id
+         on conflict (job_id, collection, document_id) do update set look = true",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(ids)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Turns the flights of a job into doubt of each document that they carried, and makes a look at them due for when they can no longer
+/// take effect. Nobody else may be working on the job.
+pub async fn doubt_flights(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "with lost as (
+             delete from tidewell.sync_flights where job_id = $1 returning collection, document_ids, doubted_until
+         ),
+         due as (
+             update tidewell.sync_states
+             set repair_at = greatest(repair_at, (select max(doubted_until) from lost))
+             where job_id = $1 and exists (select from lost)
+         )
+         insert into tidewell.sync_overlay (job_id, collection, document_id, look, doubted_until)
+         select $1, collection, document_id, true, max(doubted_until)
+         from lost cross join lateral unnest(document_ids) as document_id
+         group by collection, document_id
+         on conflict (job_id, collection, document_id) do update
+         set look = true, doubted_until = greatest(sync_overlay.doubted_until, excluded.doubted_until)",
+    )
+    .bind(job_id)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Whether anything is still known beside the chunks, and whether some of it is to be looked at.
+pub async fn is_left(conn: &mut PgConnection, job_id: Uuid, collection: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from tidewell.sync_overlay where job_id = $1 and collection = $2)")
+        .bind(job_id)
+        .bind(collection)
+        .fetch_one(conn)
+        .await
+}

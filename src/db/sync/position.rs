@@ -1,0 +1,59 @@
+//! Where a run stands, so that it goes on from there after a kill.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// A run's place in its pass over the source.
+#[derive(Clone, Debug, FromRow)]
+pub struct Position {
+    /// The collection that it writes to.
+    pub collection: String,
+    pub generation: i64,
+    /// The next chunk's.
+    pub ordinal: i64,
+    /// The last reconciled key.
+    pub position: Option<Vec<String>>,
+    pub cursor_since: Option<DateTime<Utc>>,
+    /// The mapping that it began with.
+    pub mapping: String,
+}
+
+/// Where a run stands; `None` before its pass has begun.
+pub async fn find(pool: &PgPool, run_id: Uuid) -> Result<Option<Position>, sqlx::Error> {
+    sqlx::query_as(
+        "select collection, generation, ordinal, position, cursor_since, mapping from tidewell.sync_positions where run_id = $1",
+    )
+    .bind(run_id)
+    .fetch_optional(pool)
+    .await
+}
+
+/// Begins a pass, with a generation of its own.
+pub async fn begin(
+    conn: &mut PgConnection,
+    run_id: Uuid,
+    job_id: Uuid,
+    collection: &str,
+    cursor_since: Option<DateTime<Utc>>,
+    mapping: &str,
+) -> Result<Position, sqlx::Error> {
+    sqlx::query_as(
+        "with next as (
+             update tidewell.sync_states set generation = generation + 1 where job_id = $2 returning generation
+         )
+         insert into tidewell.sync_positions (run_id, collection, generation, cursor_since, mapping)
+         select $1, $3, generation, $4, $5 from next
+         on conflict (run_id) do update
+         set collection = excluded.collection, generation = excluded.generation, ordinal = 0, position = null,
+             cursor_since = excluded.cursor_since, mapping = excluded.mapping
+         returning collection, generation, ordinal, position, cursor_since, mapping",
+    )
+    .bind(run_id)
+    .bind(job_id)
+    .bind(collection)
+    .bind(cursor_since)
+    .bind(mapping)
+    .fetch_one(conn)
+    .await
+}

@@ -1,0 +1,93 @@
+//! What a job stands on: its collections, and the mapping they were made by.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// A job's state.
+#[derive(Clone, Debug, FromRow)]
+pub struct State {
+    /// The collection that holds the documents; `None` until it is made.
+    pub collection: Option<String>,
+    /// The one before it.
+    pub previous_collection: Option<String>,
+    /// Made by Tidewell for this job alone.
+    pub owns_collection: bool,
+    pub mapping: Option<String>,
+    pub generation: i64,
+    pub cursor_since: Option<DateTime<Utc>>,
+}
+
+/// The state of a job; `None` before anybody has worked on it.
+pub async fn find(pool: &PgPool, job_id: Uuid) -> Result<Option<State>, sqlx::Error> {
+    sqlx::query_as(
+        "select collection, previous_collection, owns_collection, mapping, generation, cursor_since
+         from tidewell.sync_states where job_id = $1",
+    )
+    .bind(job_id)
+    .fetch_optional(pool)
+    .await
+}
+
+/// Notes that documents go into this collection from now on. What an earlier one of this name held is forgotten.
+pub async fn set_collection(
+    conn: &mut PgConnection,
+    job_id: Uuid,
+    collection: &str,
+    owns_collection: bool,
+    mapping: &str,
+) -> Result<(), sqlx::Error> {
+    forget(&mut *conn, job_id, collection).await?;
+    sqlx::query(
+        "update tidewell.sync_states
+         set collection = $2, owns_collection = $3, mapping = $4, cursor_since = null where job_id = $1",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(owns_collection)
+    .bind(mapping)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Notes that a new collection has taken the old one's place, which is kept.
+pub async fn swap(conn: &mut PgConnection, job_id: Uuid, collection: &str, mapping: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.sync_states
+         set previous_collection = case when collection is distinct from $2 then collection else previous_collection end,
+             collection = $2, owns_collection = true, mapping = $3
+         where job_id = $1",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(mapping)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Notes that the collection before is the one again. The next run compares it with what is known of it; by another mapping, anew.
+pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.sync_states
+         set collection = previous_collection, previous_collection = collection, cursor_since = null
+         where job_id = $1 and previous_collection is not null",
+    )
+    .bind(job_id)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Forgets what is known of the documents in a collection.
+pub async fn forget(conn: &mut PgConnection, job_id: Uuid, collection: &str) -> Result<(), sqlx::Error> {
+    for statement in [
+        "delete from tidewell.sync_chunks where job_id = $1 and collection = $2",
+        "delete from tidewell.sync_overlay where job_id = $1 and collection = $2",
+        "delete from tidewell.sync_flights where job_id = $1 and collection = $2",
+    ] {
+        sqlx::query(statement).bind(job_id).bind(collection).execute(&mut *conn).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Reading the users' own Postgres: what a table is like, its rows by ranges of their keys, and single rows by key.
+
+pub mod column;
+mod describe;
+mod error;
+mod read;
+mod row;
+mod since;
+pub mod statement;
+mod tables;
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+
+#[cfg(test)]
+pub(crate) use describe::column_of;
+pub use describe::{Column, Relation, RelationKind};
+pub use error::Error;
+pub use read::{Range, Read};
+pub use row::{Row, RowFault};
+pub use since::Since;
+pub use tables::Table;
+
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// One connection to a source database. Every statement is a short snapshot of its own; nothing is ever written.
+pub struct Source {
+    conn: PgConnection,
+}
+
+impl Source {
+    /// Connects to the database at a client's URL.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], whose text tells the server's reason and nothing of the URL.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let options = PgConnectOptions::from_str(url).map_err(Error::Unreachable)?;
+        let options = options.application_name("tidewell sync").disable_statement_logging();
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
+        let mut conn = connecting.await.map_err(|_| Error::Unreachable(sqlx::Error::PoolTimedOut))?.map_err(Error::Unreachable)?;
+        // By statements, not start-up parameters, which poolers refuse. The texts of values depend on the first four.
+        conn.execute(
+            "set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set timezone = 'UTC'; set extra_float_digits = 1;
+             set bytea_output = 'hex'; set default_transaction_read_only = on; set statement_timeout = '10min';
+             set lock_timeout = '10s'; set idle_session_timeout = 0",
+        )
+        .await
+        .map_err(Error::of)?;
+        Ok(Self { conn })
+    }
+
+    /// Ends the connection in good order.
+    pub async fn close(self) {
+        let _ = self.conn.close().await;
+    }
+}

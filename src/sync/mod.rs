@@ -1,0 +1,7 @@
+//! What table sync rests on, wherever it is done: the plan by which rows become documents, and what is remembered of each.
+
+pub mod entry;
+pub mod plan;
+
+pub use entry::{Entry, Standing};
+pub use plan::{Fault, Plan};
