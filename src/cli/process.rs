@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use tidewell::{
     config::Config,
     db::{self, prune::Keep},
-    domain::{backoff::Backoff, secret},
+    domain::{backoff::Backoff, seal::Sealer, secret},
     http, typesense, worker,
 };
 use tokio::net::TcpListener;
@@ -43,7 +43,11 @@ pub(super) async fn work(config: &Config) -> anyhow::Result<()> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("{}-{}-{}", host.trim(), std::process::id(), secret::new_short_id());
     tracing::info!(worker = name, backend = typesense.base_url(), "working");
-    worker::run(pool, typesense, worker_options(config, name), shutdown).await;
+    if config.secret.is_none() {
+        tracing::warn!("TIDEWELL_SECRET is not set: no table syncs run here");
+    }
+    let sealer = config.secret.as_deref().map(|secret| Sealer::new(secret, config.previous_secret.as_deref()));
+    worker::run(pool, typesense, sealer, worker_options(config, name), shutdown).await;
     Ok(())
 }
 
@@ -138,6 +142,13 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
         doubt: seconds(config.doubt_seconds),
         backoff: Backoff { base: millis(config.retry_base_ms), cap: seconds(config.retry_cap_seconds) },
         poll: millis(config.poll_ms),
+        sync: worker::SyncOptions {
+            schedule_every: config
+                .athena_typesense_sync_worker_enabled
+                .then(|| millis(config.athena_typesense_sync_worker_poll_ms)),
+            runs_at_once: config.sync_runs_at_once as usize,
+            imports_at_once: config.sync_imports_at_once as usize,
+        },
         keep: Keep {
             jobs: seconds(config.jobs_kept_hours * 3600),
             tombstones: seconds(config.tombstones_kept_hours * 3600),

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use tidewell::{
     config, db,
     dev::{Options, PostgresOptions, Servers, TypesenseOptions, default_cache},
+    domain::seal::Sealer,
     http, typesense, worker,
 };
 use tokio::{net::TcpListener, task::JoinSet};
@@ -140,9 +141,9 @@ async fn live(
 
 /// Takes what dead processes of this folder have left behind. It is locked, so none of them lives.
 async fn take_over(pool: &PgPool, workers: &str) -> Result<(), sqlx::Error> {
-    let released = db::lane::release_all(pool, workers).await?;
+    let released = db::lane::release_all(pool, workers).await? + db::sync::lease::release_all(pool, workers).await?;
     if released > 0 {
-        tracing::info!(released, "took over the lanes that a dead process held");
+        tracing::info!(released, "took over the lanes and sync jobs that a dead process held");
     }
     db::worker::forget_all(pool, workers).await
 }
@@ -163,11 +164,12 @@ fn processes(
     let state = http::State::new(pool, typesense.clone(), secrets, process::limits(config));
     let pool = db::connect_lazily(&place.database_url, config.database_connections)?;
     let options = process::worker_options(config, worker);
+    let sealer = Sealer::new(master_secret, config.previous_secret.as_deref());
     let mut processes = JoinSet::new();
     processes.spawn(process::front_end(listener, state, stop.clone()));
     let stop = stop.clone();
     processes.spawn(async move {
-        worker::run(pool.clone(), typesense, options, stop).await;
+        worker::run(pool.clone(), typesense, Some(sealer), options, stop).await;
         pool.close().await;
         Ok(())
     });
