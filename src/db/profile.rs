@@ -1,7 +1,5 @@
 //! Profiles: the backends of table syncs, each a Typesense with its nodes and keys, sealed.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
@@ -37,11 +35,6 @@ impl Profile {
     /// The addresses of all nodes, in the order in which they are asked.
     pub fn nodes(&self) -> Vec<String> {
         std::iter::once(&self.base_url).chain(&self.further_urls).cloned().collect()
-    }
-
-    /// How long a call may take.
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.timeout_ms).unwrap_or_default())
     }
 
     pub fn api_key(&self, sealer: &Sealer) -> Result<Sensitive, seal::Error> {

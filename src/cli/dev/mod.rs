@@ -1,5 +1,6 @@
 //! `tidewell dev`: everything on this machine in one process, servers included, and stopped together.
 
+mod backend;
 mod banner;
 mod demo;
 pub(super) mod files;
@@ -12,14 +13,14 @@ use sqlx::PgPool;
 use tidewell::{
     config, db,
     dev::{Options, PostgresOptions, Servers, TypesenseOptions, default_cache},
-    domain::seal::Sealer,
+    domain::{backend::PlainHttp, seal::Sealer},
     http, typesense, worker,
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::files::{DevJson, Secrets};
-use super::{Session, database, process, shutdown};
+use super::{Session, database, process, sealing, shutdown};
 
 /// Everything that `dev` keeps, in the current folder.
 pub(super) const FOLDER: &str = ".tidewell";
@@ -108,10 +109,12 @@ async fn live(
     }
     let ours = format!("dev-{}-", secrets.folder_id);
     take_over(&pool, &ours).await?;
+    let master = session.config.secret.as_ref().unwrap_or(&secrets.secret);
+    let sealer = Sealer::new(master, session.config.previous_secret.as_deref());
+    backend::register(&pool, &sealer, &place).await?;
 
     let stop = shutdown.child_token();
     let worker = format!("{ours}{}", std::process::id());
-    let master = session.config.secret.as_ref().unwrap_or(&secrets.secret);
     let mut processes = processes(session, &place, master, listener, pool.clone(), worker, &stop)?;
     let until_told = async {
         let keys = match args.no_demo {
@@ -160,8 +163,13 @@ fn processes(
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let config = &session.config;
     let typesense = typesense::Client::new(&place.typesense_url, &place.typesense_api_key)?;
-    let secrets = http::Secrets { operator_key: Some(&place.operator_key), master: Some(master_secret) };
-    let state = http::State::new(pool, typesense.clone(), secrets, process::limits(config));
+    let secrets = http::Secrets {
+        operator_key: Some(&place.operator_key),
+        master: Some(master_secret),
+        previous_master: config.previous_secret.as_deref(),
+    };
+    let plain_http = sealing::plain_http(config, PlainHttp::OnThisMachine);
+    let state = http::State::new(pool, typesense.clone(), secrets, process::limits(config), plain_http);
     let pool = db::connect_lazily(&place.database_url, config.database_connections)?;
     let options = process::worker_options(config, worker);
     let sealer = Sealer::new(master_secret, config.previous_secret.as_deref());

@@ -14,6 +14,7 @@ use super::{
     stop::Stop,
 };
 use crate::{
+    backend,
     db::{
         self,
         sync::{
@@ -207,9 +208,7 @@ impl Worker {
         let client = client.ok_or_else(|| Stop::Fail(format!("there is no client {}", spec.source_client_name)))?;
         let profile = db::profile::find(&self.pool, spec.typesense_profile_id).await?.ok_or(Stop::Cancelled)?;
         let source_url = client.url(sealer).map_err(|error| Stop::Fail(error.to_string()))?;
-        let key = profile.api_key(sealer).map_err(|error| Stop::Fail(error.to_string()))?;
-        let typesense = typesense::Client::of_nodes(&profile.nodes(), key.expose(), profile.timeout())
-            .map_err(|error| Stop::Fail(error.to_string()))?;
+        let typesense = backend::client(&profile, sealer).map_err(|error| Stop::Fail(error.to_string()))?;
         // Before the source is asked for anything: while the backend is away, nothing there is held open.
         if !typesense.healthy().await {
             return Err(Stop::Pause(format!("the backend {} is not well", profile.name)));
@@ -224,7 +223,14 @@ impl Worker {
                 faults.into_iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
             Stop::Fail(faults.join("; "))
         })?;
-        Ok(Ground { plan, source, source_url, typesense, timeout: profile.timeout(), job })
+        Ok(Ground {
+            plan,
+            source,
+            source_url,
+            typesense,
+            timeout: Duration::from_millis(u64::try_from(profile.timeout_ms).unwrap_or_default()),
+            job,
+        })
     }
 
     /// Where the run stands: where it stopped, or at the beginning, with the collection that it writes to.
