@@ -20,4 +20,5 @@ mod remembering;
 mod scoped_tokens;
 mod searching;
 mod source_clients;
+mod syncing;
 mod tenants;

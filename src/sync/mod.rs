@@ -1,5 +1,6 @@
 //! What table sync rests on, wherever it is done: the plan by which rows become documents, and what is remembered of each.
 
+pub mod check;
 pub mod entry;
 pub mod plan;
 

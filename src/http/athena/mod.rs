@@ -6,6 +6,8 @@
 mod backends;
 mod envelope;
 mod inspect;
+mod sync_jobs;
+mod sync_runs;
 
 use axum::{
     extract::{Request, State as Shared},
@@ -49,6 +51,14 @@ pub(super) fn offered() -> OpenApiRouter<State> {
         .routes(routes!(backends::show, backends::update, backends::delete))
         .routes(routes!(inspect::test))
         .routes(routes!(inspect::collections))
+        .routes(routes!(sync_jobs::list, sync_jobs::create))
+        .routes(routes!(sync_jobs::show, sync_jobs::update, sync_jobs::delete))
+        .routes(routes!(sync_jobs::statuses))
+        .routes(routes!(sync_runs::run))
+        .routes(routes!(sync_runs::cancel))
+        .routes(routes!(sync_runs::roll_back))
+        .routes(routes!(sync_runs::list))
+        .routes(routes!(sync_runs::show))
 }
 
 async fn no_route() -> Error {
