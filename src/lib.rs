@@ -8,5 +8,6 @@ pub mod dev;
 pub mod domain;
 pub mod http;
 pub mod ingest;
+pub mod replication;
 pub mod typesense;
 pub mod worker;
