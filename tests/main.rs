@@ -16,6 +16,7 @@ mod native;
 mod projecting;
 mod quota;
 mod remembering;
+mod replication;
 mod scoped_tokens;
 mod searching;
 mod tenants;
