@@ -27,8 +27,9 @@ pub struct Batch {
     pub keys: Vec<Key>,
     /// The table, or a part of it, was emptied: any row may be gone.
     pub truncated: bool,
-    /// The table may have been altered: look at its columns again. Said too where it was only analyzed or vacuumed, for the stream
-    /// does not tell these apart. Not said of what was altered while no stream was open, nor before a row changes.
+    /// The table may have been altered: look at its columns again. Said too where it was only analyzed or vacuumed, and of each
+    /// partition's first change, for the stream does not tell these apart. Not said of what was altered while no stream was open,
+    /// nor before a row changes.
     pub schema_changed: bool,
     /// What may be confirmed once this batch and all before it are in their place. `None`: only a part of a transaction.
     pub position: Option<Lsn>,
@@ -40,8 +41,8 @@ pub struct Batch {
 pub(super) struct Gatherer {
     key_columns: Vec<String>,
     max_keys: usize,
-    /// Of each table of the publication (the table itself, or what inherits from it) where in a row the key's columns are.
-    places: HashMap<u32, Vec<usize>>,
+    /// Of each table that was described (the table itself, what inherits from it) where in a row the key's columns are, if all are.
+    places: HashMap<u32, Option<Vec<usize>>>,
     keys: HashSet<Key>,
     bytes: usize,
     truncated: bool,
@@ -82,13 +83,10 @@ impl Gatherer {
                 self.position = self.position.max(end);
             }
             Message::Relation { id, columns } => {
-                let place = |key: &String| {
-                    columns
-                        .iter()
-                        .position(|column| column == key)
-                        .ok_or_else(|| Error::Unreadable(format!("the changes do not tell the key column {key}")))
-                };
-                let places = self.key_columns.iter().map(place).collect::<Result<_, _>>()?;
+                // Beside a partitioned table its partitions are described, with columns that may not be the published ones; no
+                // change is theirs.
+                let place = |key: &String| columns.iter().position(|column| column == key);
+                let places = self.key_columns.iter().map(place).collect();
                 if self.places.insert(id, places).is_some() {
                     self.schema_changed = true;
                     self.changed();
@@ -159,10 +157,9 @@ impl Gatherer {
 
     /// Notes a row's key. What the row leaves out stands in the row before it.
     fn row(&mut self, relation: u32, row: &Tuple<'_>, before: Option<&Tuple<'_>>) -> Result<(), Error> {
-        let places = self
-            .places
-            .get(&relation)
-            .ok_or_else(|| Error::Unreadable(format!("a change of table {relation}, which was not described")))?;
+        let places = self.places.get(&relation).and_then(Option::as_ref).ok_or_else(|| {
+            Error::Unreadable(format!("a change of table {relation}, whose key columns were not described"))
+        })?;
         let value = |&place: &usize| match (row.get(place), before.and_then(|row| row.get(place))) {
             (Some(Value::Null), _) | (Some(Value::Unchanged), Some(Value::Null)) => Ok(None),
             (Some(Value::Text(text)), _) | (Some(Value::Unchanged), Some(Value::Text(text))) => {
@@ -239,7 +236,8 @@ mod tests {
         gatherer.message(&change(b'U', 1, &[tuple(b'N', &[Some("~"), None, Some("2")])])).unwrap_err();
         gatherer.message(&change(b'D', 1, &[tuple(b'K', &[Some("1")])])).unwrap_err();
         gatherer.message(&change(b'D', 7, &[tuple(b'K', &[Some("1")])])).unwrap_err();
-        gatherer.message(&relation(2, &["a"])).unwrap_err();
+        gatherer.message(&relation(2, &["a"])).unwrap();
+        gatherer.message(&change(b'D', 2, &[tuple(b'K', &[Some("1")])])).unwrap_err();
     }
 
     #[test]

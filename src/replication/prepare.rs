@@ -51,8 +51,9 @@ pub async fn prepare(source: &mut PgConnection, target: &Target) -> Result<Prepa
             )));
         }
         (Some(Slot::Ready), Some(published)) if *published == wanted => return Ok(Prepared::Continues),
-        (Some(Slot::Ready), Some(_)) => Some("what was published has changed".to_owned()),
-        (Some(Slot::Ready), None) => Some("the publication was dropped".to_owned()),
+        (Some(Slot::Ready), _) => {
+            Some("the publication was dropped or altered, or the table's identity was".to_owned())
+        }
         (Some(Slot::Lost(reason)), _) => Some(format!("the source has given up the slot: {reason}")),
         (None, Some(_)) => Some("the slot was dropped".to_owned()),
         (None, None) => None,
