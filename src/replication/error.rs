@@ -63,6 +63,12 @@ impl Error {
         }
     }
 
+    /// True where the slot can't be read on, though to [`prepare`](super::prepare) it may look sound: it is gone, or is older than a
+    /// publication that somebody dropped and made again. Cured by [`drop_slot`](super::drop_slot) and then the same way again.
+    pub fn needs_new_slot(&self) -> bool {
+        self.code() == Some("42704")
+    }
+
     /// An answer of the source's with this state and text.
     pub(super) fn refused(code: &str, message: String) -> Self {
         match code {

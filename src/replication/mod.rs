@@ -7,6 +7,9 @@
 //! The way through: [`prepare`], each time before [`Stream::open`]; then [`Stream::next`], and [`Stream::confirm`] once what it gave
 //! is in its place. What was not confirmed comes again after a break. Whatever error is transient is cured by going that way again.
 //!
+//! While a table is followed its identity must not be changed by hand: from then on PostgreSQL refuses its updates and deletes, until
+//! [`prepare`] has fitted the publication to it.
+//!
 //! What never comes through the stream, and shows in a comparison of the whole table alone: a partition that is attached, detached,
 //! dropped or truncated by itself; a new column's default; what is changed while `session_replication_role` or a DBA's hand keeps it
 //! out of the publication.

@@ -14,7 +14,8 @@ const OLDEST: i32 = 130_000;
 /// The first version whose publications take lists of columns.
 const COLUMN_LISTS: i32 = 150_000;
 
-/// What the stream will tell.
+/// What the stream will tell. That it is anew is said once: who may die between hearing it and the end of the comparison must find
+/// out by a record of their own, made when a comparison has ended, whether one is still owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepared {
     /// Every change since the last one that was confirmed.

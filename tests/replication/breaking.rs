@@ -125,7 +125,10 @@ async fn a_slot_that_the_source_gave_up_is_noticed_and_made_anew() {
     source.run("checkpoint").await;
     let error = Stream::open(&source.url, &source.target, &Options::default()).await.err().expect("a refusal");
     assert!(error.is_transient(), "{error}");
-    let prepared = source.prepare().await.expect("prepared");
+    let source = tokio::sync::Mutex::new(source);
+    // The one that was refused may still be leaving.
+    let prepared = eventually(PATIENCE, || async { source.lock().await.prepare().await }).await;
+    let mut source = source.into_inner();
     assert!(matches!(&prepared, Prepared::Anew { lost: Some(why) } if why.contains("wal_removed")), "{prepared:?}");
     let mut stream = source.open().await;
     source.run("insert into things values (1)").await;
