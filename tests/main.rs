@@ -17,6 +17,7 @@ mod native;
 mod projecting;
 mod quota;
 mod remembering;
+mod replication;
 mod scoped_tokens;
 mod searching;
 mod source_clients;
