@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
     client::{Answer, Client},
@@ -43,6 +44,20 @@ fn real(stack: &Stack, name: &str) -> Value {
 async fn nobody() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     format!("http://{}", listener.local_addr().expect("an address"))
+}
+
+/// The address of a server that is no Typesense, and answers everything alike.
+async fn stranger(status: &str, body: &str) -> String {
+    let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
 }
 
 fn path(backend: &Value) -> String {
@@ -280,9 +295,11 @@ async fn a_backend_is_tested_and_its_collections_are_listed_stored_or_not() {
         let unreachable = json!({ "base_url": nobody().await, "api_key": SECRET_KEY });
         let told = error(operator.post(route, &unreachable).await, 422, "backend_unreachable");
         assert!(told.contains("check its address") && !told.contains(SECRET_KEY), "{told}");
-        // Tidewell itself is no Typesense.
-        let stranger = json!({ "base_url": operator.base, "api_key": SECRET_KEY });
-        error(operator.post(route, &stranger).await, 422, "backend_unreachable");
+        for (status, body) in [("200 OK", "<html>hush</html>"), ("404 Not Found", "hush"), ("302 Found", "hush")] {
+            let stranger = json!({ "base_url": stranger(status, body).await, "api_key": SECRET_KEY });
+            let told = error(operator.post(route, &stranger).await, 422, "backend_unreachable");
+            assert!(told.contains("Typesense") && !told.contains("hush"), "{told}");
+        }
     }
 }
 

@@ -21,3 +21,4 @@ mod scoped_tokens;
 mod searching;
 mod source_clients;
 mod tenants;
+mod typesense_client;
