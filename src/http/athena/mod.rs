@@ -17,6 +17,7 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, decompression::RequestDecompressionLayer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::envelope::AthenaError;
 use super::{
     Error, State, body,
     caller::{Caller, Identity, identify},
