@@ -81,13 +81,19 @@ async fn a_backend_is_made_listed_changed_and_deleted_by_operator_and_gateway_ke
         );
         assert_eq!(location, path(&made));
         assert_eq!(data(client.get(&location).await, 200), made);
-        let changes = json!({ "name": format!("{name}!"), "timeout_ms": 500, "search_api_key": "s", "further_urls": ["https://b"] });
+        let changes = json!({
+            "name": format!("{name}!"),
+            "timeout_ms": 500,
+            "api_key": "k",
+            "search_api_key": "s",
+            "further_urls": ["https://b"],
+        });
         let changed = data(client.patch(&location, &changes).await, 200);
         assert_eq!(changed["name"], format!("{name}!"));
         assert_eq!((&changed["timeout_ms"], &changed["has_search_key"]), (&json!(500), &json!(true)));
         assert_eq!((&changed["base_url"], &changed["further_urls"]), (&made["base_url"], &json!(["https://b"])));
-        let changed =
-            data(client.patch(&location, &json!({ "search_api_key": null, "nodes": ["https://c/"] })).await, 200);
+        let changes = json!({ "api_key": "k", "search_api_key": null, "nodes": ["https://c/"] });
+        let changed = data(client.patch(&location, &changes).await, 200);
         assert_eq!(changed["has_search_key"], false);
         assert_eq!((&changed["base_url"], &changed["further_urls"]), (&json!("https://c"), &json!([])));
         assert_eq!(data(client.patch(&location, &json!({})).await, 200)["name"], changed["name"]);
@@ -242,6 +248,30 @@ async fn whoever_may_not_call_is_told_so_before_anything_else() {
     let wrong_method = send(Method::PUT, BACKENDS, "identity", "").await;
     assert_eq!(wrong_method.header("allow"), Some("GET,HEAD,POST"));
     error(wrong_method, 405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn a_gateway_key_can_not_have_stored_keys_sent_to_an_address_of_its_own() {
+    let stack = stack().await;
+    let operator = stack.operator();
+    let made = operator.post("/v1/gateway-keys", &json!({ "name": "athena" })).await.expect(201);
+    let gateway = Client::new(&operator.base, "x-athena-key", made["rawKey"].as_str().expect("a key"));
+    let mut backend = real(&stack, "b");
+    backend["search_api_key"] = json!("s");
+    let backend = path(&data(operator.post(BACKENDS, &backend).await, 201));
+    for (changes, field) in [
+        (json!({ "base_url": "https://elsewhere" }), "api_key"),
+        (json!({ "nodes": [stack.setting.typesense_url, "https://elsewhere"] }), "api_key"),
+        (json!({ "further_urls": ["https://elsewhere"], "search_api_key": "s" }), "api_key"),
+        (json!({ "base_url": "https://elsewhere", "api_key": "k" }), "search_api_key"),
+    ] {
+        let told = error(gateway.patch(&backend, &changes).await, 422, "validation_failed");
+        assert!(told.starts_with(&format!("{field}: must be given anew")), "{told}");
+    }
+    data(gateway.patch(&backend, &json!({ "base_url": stack.setting.typesense_url, "timeout_ms": 700 })).await, 200);
+    let with_keys = json!({ "base_url": "https://elsewhere", "api_key": "k", "search_api_key": null });
+    data(gateway.patch(&backend, &with_keys).await, 200);
+    data(operator.patch(&backend, &json!({ "base_url": "https://elsewhere.still" })).await, 200);
 }
 
 #[tokio::test]
