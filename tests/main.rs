@@ -23,3 +23,4 @@ mod searching;
 mod source_clients;
 mod syncing;
 mod tenants;
+mod typesense_client;

@@ -20,7 +20,7 @@ use crate::{
         lease::Lease,
         settle::{self, Letter, Settlement},
     },
-    sync::Entry,
+    domain::sync_entry::Entry,
 };
 
 /// Ranges that are read and not settled, at most.

@@ -19,8 +19,8 @@ use crate::{
         overlay::Known,
         settle::{Counts, Letter},
     },
+    domain::sync_entry::{Entry, Standing},
     source::{Document, Range, Read, Row, Source, statement::Statement},
-    sync::{Entry, Standing},
 };
 
 /// Rows of a range, about.
