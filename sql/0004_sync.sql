@@ -29,14 +29,22 @@ create table tidewell.sync_states (
     fence bigint not null default 0,
     leased_by text,
     leased_until timestamptz not null default '-infinity',
-    -- Of live mode: its slot holds the changes since the last pass, how far behind it is, and why it stands still.
-    slot text,
-    live_position text,
+    -- Of live mode: the slot that holds all changes since a comparison, how far behind its reader is, why nobody reads it, and until when.
+    live_slot text,
     live_lag_bytes bigint,
     live_lag_ms bigint,
     live_error text,
-    live_seen_at timestamptz
+    live_resume_at timestamptz
 ) with (fillfactor = 50);
+
+-- Replication slots that were made in source databases. One that nobody reads holds back the log there: it is dropped when it holds too
+-- much, and when its job is gone.
+create table tidewell.sync_slots (
+    name text primary key,
+    job_id uuid not null,
+    client_id uuid not null constraint sync_slots_client_fkey references tidewell.clients (id),
+    created_at timestamptz not null default now()
+);
 
 -- What this job has written into a collection, in the source's order of keys and cut into ranges: the ids of a range, and for each the
 -- hash of what was sent and a state (9 bytes; `domain/sync_entry.rs` reads them). A chunk covers the keys after the one before it up to and

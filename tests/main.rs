@@ -13,6 +13,7 @@ mod faults;
 mod front_door;
 mod gateway_keys;
 mod isolation;
+mod live;
 mod native;
 mod projecting;
 mod quota;

@@ -176,6 +176,7 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
                 .then(|| millis(config.athena_typesense_sync_worker_poll_ms)),
             runs_at_once: config.sync_runs_at_once as usize,
             imports_at_once: config.sync_imports_at_once as usize,
+            live_wal_limit: i64::from(config.live_wal_limit_mb) << 20,
         },
         keep: Keep {
             jobs: seconds(config.jobs_kept_hours * 3600),

@@ -18,7 +18,7 @@ pub(crate) use describe::column_of;
 pub use describe::{Column, Relation, RelationKind};
 pub use error::Error;
 pub use read::{Range, Read};
-pub use row::{Document, Row, RowFault};
+pub use row::{Document, Row, RowFault, split_id};
 pub use since::Since;
 pub use tables::Table;
 

@@ -154,6 +154,14 @@ pub(super) fn join_id<'a>(values: impl ExactSizeIterator<Item = &'a str>) -> Str
     escaped.join(":")
 }
 
+/// The texts that [`join_id`] made an id of.
+pub fn split_id(id: &str, columns: usize) -> Vec<String> {
+    if columns == 1 {
+        return vec![id.to_owned()];
+    }
+    id.split(':').map(|part| part.replace("%3A", ":").replace("%25", "%")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +180,14 @@ mod tests {
         assert_eq!(pushed(Wire::Text, "a\"\n\u{1}ü".as_bytes()).unwrap(), "\"a\\\"\\n\\u0001ü\"");
         assert_eq!(pushed(Wire::Json, b"{\"a\":\n[1]}").unwrap(), "{\"a\": [1]}");
         assert_eq!(pushed(Wire::Json, b" null"), None);
+    }
+
+    #[test]
+    fn an_id_is_taken_apart_as_it_was_joined() {
+        for values in [["a:b", "%3A"], ["", "%25:"], ["x", ""]] {
+            assert_eq!(split_id(&join_id(values.into_iter()), 2), values);
+        }
+        assert_eq!(split_id("a:b", 1), ["a:b"]);
     }
 
     #[test]

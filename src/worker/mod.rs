@@ -66,6 +66,8 @@ pub struct SyncOptions {
     pub runs_at_once: usize,
     /// Imports of one run side by side.
     pub imports_at_once: usize,
+    /// Bytes of its log that a source may hold back for a live job that nobody follows.
+    pub live_wal_limit: i64,
 }
 
 /// What all jobs of one worker process share.
@@ -97,7 +99,7 @@ pub async fn run(
         drains: Semaphore::new(options.max_concurrency + 2),
         targets: target::Targets::default(),
         careful: careful::Careful::default(),
-        syncs: sync::Syncs::new(sealer, options.sync.runs_at_once, options.sync.imports_at_once),
+        syncs: sync::Syncs::new(sealer, &options.sync),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
         typesense,

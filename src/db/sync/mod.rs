@@ -4,6 +4,7 @@ pub mod chunk;
 pub mod flight;
 pub mod job;
 pub mod lease;
+pub mod live;
 pub mod overlay;
 pub mod position;
 pub mod run;

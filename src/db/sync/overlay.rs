@@ -72,7 +72,9 @@ pub async fn put(
     sqlx::query(
         "insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
          select $1, $2, * from unnest($3::text[], $4::bytea[])
-         on conflict (job_id, collection, document_id) do update set entry = excluded.entry, look = false",
+         on conflict (job_id, collection, document_id) do update
+         set entry = excluded.entry, look = false,
+             doubted_until = case when sync_overlay.doubted_until > clock_timestamp() then sync_overlay.doubted_until end",
     )
     .bind(job_id)
     .bind(collection)
@@ -98,6 +100,33 @@ pub async fn look_at(conn: &mut PgConnection, job_id: Uuid, collection: &str, id
     .map(drop)
 }
 
+/// Documents that are to be looked at now, some of them where there are many.
+pub async fn due(pool: &PgPool, job_id: Uuid, collection: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select document_id from tidewell.sync_overlay
+         where job_id = $1 and collection = $2 and (look or doubted_until <= clock_timestamp())
+         limit $3",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// Whether there is so much beside the chunks that a pass should take it in.
+pub async fn is_large(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<bool, sqlx::Error> {
+    let counted: i64 = sqlx::query_scalar(
+        "select count(*) from (select from tidewell.sync_overlay where job_id = $1 and collection = $2 limit $3) as counted",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(AT_ONCE)
+    .fetch_one(pool)
+    .await?;
+    Ok(counted >= AT_ONCE)
+}
+
 /// Turns the flights of a job into doubt of each document that they carried, and makes a look at them due for when they can no longer
 /// take effect. Nobody else may be working on the job.
 pub async fn doubt_flights(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
@@ -121,13 +150,4 @@ pub async fn doubt_flights(conn: &mut PgConnection, job_id: Uuid) -> Result<(), 
     .execute(conn)
     .await
     .map(drop)
-}
-
-/// Whether anything is still known beside the chunks, and whether some of it is to be looked at.
-pub async fn is_left(conn: &mut PgConnection, job_id: Uuid, collection: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select exists (select from tidewell.sync_overlay where job_id = $1 and collection = $2)")
-        .bind(job_id)
-        .bind(collection)
-        .fetch_one(conn)
-        .await
 }

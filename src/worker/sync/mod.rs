@@ -2,6 +2,7 @@
 
 mod collection;
 mod import;
+mod live;
 mod pass;
 mod run;
 mod scan;
@@ -18,10 +19,14 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use uuid::Uuid;
 
 use self::run::Turn;
-use super::Worker;
+use super::{SyncOptions, Worker};
 use crate::{
-    db::sync::{lease, run as runs},
-    domain::seal::Sealer,
+    db::sync::{
+        job,
+        lease::{self, Lease},
+        live as live_jobs, run as runs,
+    },
+    domain::{seal::Sealer, sync_job::Mode},
 };
 
 /// Jobs that one look takes on: the next look takes the others.
@@ -32,6 +37,8 @@ pub(super) struct Syncs {
     /// Opens the URLs and keys that jobs need; without it no job runs here.
     sealer: Option<Sealer>,
     imports_at_once: usize,
+    /// Bytes of its log that a source may hold back for a job that nobody follows.
+    live_wal_limit: i64,
     places: Semaphore,
     /// Jobs that this worker is at, or about to be.
     in_hand: Mutex<HashSet<Uuid>>,
@@ -39,11 +46,12 @@ pub(super) struct Syncs {
 }
 
 impl Syncs {
-    pub(super) fn new(sealer: Option<Sealer>, runs_at_once: usize, imports_at_once: usize) -> Self {
+    pub(super) fn new(sealer: Option<Sealer>, options: &SyncOptions) -> Self {
         Self {
             sealer,
-            imports_at_once,
-            places: Semaphore::new(runs_at_once),
+            imports_at_once: options.imports_at_once,
+            live_wal_limit: options.live_wal_limit,
+            places: Semaphore::new(options.runs_at_once),
             in_hand: Mutex::default(),
             turns: Mutex::default(),
         }
@@ -74,7 +82,9 @@ pub(super) async fn handle(worker: Arc<Worker>, job: RunSync) -> Result<(), Fail
 
 /// Finds runs that nobody attends, at every look.
 pub(super) async fn sweep(worker: &Arc<Worker>) -> Result<(), sqlx::Error> {
-    for job_id in runs::unattended(&worker.pool, AT_ONCE).await? {
+    let jobs = runs::unattended(&worker.pool, AT_ONCE).await?;
+    let live = live_jobs::unattended(&worker.pool, AT_ONCE).await?;
+    for job_id in jobs.into_iter().chain(live) {
         attend(worker, job_id);
     }
     Ok(())
@@ -106,24 +116,31 @@ fn attend(worker: &Arc<Worker>, job_id: Uuid) {
 }
 
 impl Worker {
-    /// Does the runs of a job until none can go on now.
+    /// Follows a live job, or does the runs of another until none can go on now.
     async fn attend(&self, job_id: Uuid) -> Result<(), sqlx::Error> {
-        let Ok(_place) = self.syncs.places.acquire().await else { return Ok(()) };
+        let Some(job) = job::find(&self.pool, job_id).await? else { return Ok(()) };
+        let is_live = job.spec.mode == Mode::Live && job.spec.enabled;
+        // Whoever follows takes a place for its comparisons alone.
+        let _place = match is_live {
+            true => None,
+            false => self.syncs.places.acquire().await.ok(),
+        };
         let Some(lease) = lease::take(&self.pool, job_id, &self.options.name, self.options.lease).await? else {
             return Ok(());
         };
-        let done = async {
-            while !self.shutdown.is_cancelled()
-                && let Some(run) = runs::active(&self.pool, job_id).await?
-            {
-                if self.run_sync(&lease, &run).await? == Turn::Left {
-                    break;
-                }
-            }
-            Ok(())
+        let done = match is_live {
+            true => self.follow(&lease).await,
+            false => self.do_runs(&lease).await,
         };
-        let done = done.await;
         lease::release(&self.pool, &lease).await?;
         done
+    }
+
+    async fn do_runs(&self, lease: &Lease) -> Result<(), sqlx::Error> {
+        while !self.shutdown.is_cancelled()
+            && let Some(run) = runs::active(&self.pool, lease.job_id).await?
+            && self.run_sync(lease, &run).await? == Turn::Ended
+        {}
+        Ok(())
     }
 }

@@ -149,20 +149,13 @@ impl Worker {
         if run.trigger_source == Trigger::Rollback {
             return self.roll_back(lease, run).await;
         }
-        let mut ground = self.ground(run).await?;
+        let job = db::sync::job::find(&self.pool, run.job_id).await?.ok_or(Stop::Cancelled)?;
+        let mut ground = self.ground(job).await?;
         let position = self.position(lease, run, &mut ground).await?;
         if !position.is_done {
-            let (job, plan) = (&ground.job, &ground.plan);
+            let plan = &ground.plan;
             let counting = self.count(run, &ground.source_url, plan);
-            let importer = Importer {
-                typesense: ground.typesense.clone(),
-                collection: position.collection.clone(),
-                timeout: ground.timeout,
-                batch_size: usize::try_from(job.spec.batch_size).unwrap_or(1),
-                delay: Duration::from_millis(u64::try_from(job.spec.batch_delay_ms).unwrap_or_default()),
-                places: Semaphore::new(self.syncs.imports_at_once),
-                at_once: self.syncs.imports_at_once,
-            };
+            let importer = self.importer(&ground, position.collection.clone());
             let pass = Pass {
                 pool: &self.pool,
                 lease,
@@ -198,7 +191,21 @@ impl Worker {
         self.complete(lease, run, &mut ground, &position).await
     }
 
-    fn sealer(&self) -> Result<&Sealer, Stop> {
+    /// Sends documents of a job into a collection.
+    pub(super) fn importer(&self, ground: &Ground, collection: String) -> Importer {
+        let spec = &ground.job.spec;
+        Importer {
+            typesense: ground.typesense.clone(),
+            collection,
+            timeout: ground.timeout,
+            batch_size: usize::try_from(spec.batch_size).unwrap_or(1),
+            delay: Duration::from_millis(u64::try_from(spec.batch_delay_ms).unwrap_or_default()),
+            places: Semaphore::new(self.syncs.imports_at_once),
+            at_once: self.syncs.imports_at_once,
+        }
+    }
+
+    pub(super) fn sealer(&self) -> Result<&Sealer, Stop> {
         self.syncs.sealer.as_ref().ok_or_else(|| {
             Stop::Fail(
                 "TIDEWELL_SECRET is not set where this worker runs: it can't read the job's URLs and keys".to_owned(),
@@ -217,8 +224,7 @@ impl Worker {
     }
 
     /// What the run goes by: the job and the table as they are now.
-    async fn ground(&self, run: &Run) -> Result<Ground, Stop> {
-        let job = db::sync::job::find(&self.pool, run.job_id).await?.ok_or(Stop::Cancelled)?;
+    pub(super) async fn ground(&self, job: Job) -> Result<Ground, Stop> {
         let spec = &job.spec;
         let client = db::client::resolve(&self.pool, &spec.source_client_name).await?;
         let client = client.ok_or_else(|| Stop::Fail(format!("there is no client {}", spec.source_client_name)))?;

@@ -1,4 +1,4 @@
-//! `enqueue_due_syncs`: gives each job that is due a run.
+//! `enqueue_due_syncs`: gives each job that is due a run, and looks after the slots of those that are followed.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
 
 pub(in crate::worker) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
     while enqueue_next(&worker).await? {}
-    Ok(())
+    Ok(worker.bound_slots().await?)
 }
 
 /// One job in one transaction, so that replicas share the work.
