@@ -52,9 +52,14 @@ async fn settles(syncing: &Syncing, job: &Value) {
     syncing.equals(job, BOOKS).await;
 }
 
-async fn slots(syncing: &Syncing) -> i64 {
+/// Waits until the source has so many slots.
+async fn has_slots(syncing: &Syncing, wanted: i64) {
     let slots = "select count(*) from pg_replication_slots where database = current_database()";
-    sqlx::query_scalar(slots).fetch_one(&syncing.source).await.expect("a count")
+    eventually(Duration::from_secs(30), || async {
+        let there: i64 = sqlx::query_scalar(slots).fetch_one(&syncing.source).await.expect("a count");
+        if there == wanted { Ok(()) } else { Err(format!("{there} slots, not {wanted}")) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -163,12 +168,11 @@ async fn the_log_that_a_stopped_job_holds_back_is_bounded() {
     let path = format!("/typesense/sync-jobs/{}", job["id"].as_str().expect("an id"));
     operator.patch(&path, &json!({ "enabled": false })).await.expect(200);
     syncing.sql("create table noise (text text); insert into noise select repeat(md5(n::text), 30) from generate_series(1, 5000) as n; update books set title = 'Missed' where id < 50").await;
-    eventually(Duration::from_secs(30), || async { if slots(&syncing).await == 0 { Ok(()) } else { Err("held") } })
-        .await;
+    has_slots(&syncing, 0).await;
     operator.patch(&path, &json!({ "enabled": true })).await.expect(200);
     settles(&syncing, &job).await;
-    assert_eq!(slots(&syncing).await, 1);
+    has_slots(&syncing, 1).await;
+    follows(&syncing, &job).await;
     syncing.call(Method::DELETE, &job, "").await.expect(200);
-    eventually(Duration::from_secs(30), || async { if slots(&syncing).await == 0 { Ok(()) } else { Err("held") } })
-        .await;
+    has_slots(&syncing, 0).await;
 }
