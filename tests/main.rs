@@ -18,4 +18,5 @@ mod quota;
 mod remembering;
 mod scoped_tokens;
 mod searching;
+mod sync_letters;
 mod tenants;
