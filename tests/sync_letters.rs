@@ -65,7 +65,7 @@ impl Sync {
     }
 
     async fn runs(&self, pool: &PgPool) -> Vec<(String, String)> {
-        sqlx::query_as("select status, trigger_source from public.typesense_sync_runs where job_id = $1 order by id")
+        sqlx::query_as("select status, trigger_source from public.typesense_sync_runs where job_id = $1 order by queued_at")
             .bind(self.id)
             .fetch_all(pool)
             .await

@@ -62,6 +62,12 @@ pub(super) async fn migrate(session: &Session) -> anyhow::Result<()> {
     session.show(&serde_json::json!({ "migrated": true }), || "the database is up to date".to_owned())
 }
 
+/// `tidewell migrate --print`.
+pub(super) fn print_migrations(session: &Session) -> anyhow::Result<()> {
+    let script = db::provision::script();
+    session.show(&serde_json::json!({ "sql": script }), || script.clone())
+}
+
 /// What both processes need; `None` where they were told to stop before the database was there.
 async fn services(
     config: &Config,

@@ -18,6 +18,7 @@ pub mod latest;
 pub mod organization;
 pub mod outbox;
 pub mod plan;
+pub mod provision;
 pub mod prune;
 pub mod quota;
 pub mod rate;
