@@ -14,6 +14,7 @@ mod gateway_keys;
 mod isolation;
 mod native;
 mod projecting;
+mod provisioning;
 mod quota;
 mod remembering;
 mod scoped_tokens;
