@@ -20,4 +20,5 @@ mod remembering;
 mod scoped_tokens;
 mod searching;
 mod sync_letters;
+mod sync_status;
 mod tenants;

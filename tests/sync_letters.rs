@@ -4,83 +4,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tidewell::db::sync::settle::{Letter, bury};
 use uuid::Uuid;
 
 use crate::support::{
     client::Client,
     eventually, process,
     stack::{Setting, Stack, Tenant},
+    sync_job::SyncJob,
 };
 
-/// A sync job of the table `public.books` of the client `shop`, with letters.
-struct Sync {
-    id: Uuid,
-    name: &'static str,
-}
-
-impl Sync {
-    /// One whose collection has been made.
-    async fn make(pool: &PgPool, name: &'static str, documents: &[&str]) -> Self {
-        let sync = Self::without_collection(pool, name, documents).await;
-        let state = "insert into tidewell.sync_states (job_id, collection) values ($1, 'books_1')";
-        sqlx::query(state).bind(sync.id).execute(pool).await.expect("a state");
-        sync
-    }
-
-    async fn without_collection(pool: &PgPool, name: &'static str, documents: &[&str]) -> Self {
-        let id = sqlx::query_scalar(
-            "with profile as (
-                 insert into public.typesense_profiles (name, base_url, api_key_encrypted)
-                 values ($1, 'http://127.0.0.1:1', '') returning id
-             )
-             insert into public.typesense_sync_jobs (name, source_client_name, source_table_name, typesense_profile_id,
-                                                     collection_name, document_id_column, next_sync_at)
-             select $1, 'shop', 'books', id, 'books', 'id', null from profile
-             returning id",
-        )
-        .bind(name)
-        .fetch_one(pool)
-        .await
-        .expect("a job");
-        let sync = Self { id, name };
-        sync.refuse(pool, documents).await;
-        sync
-    }
-
-    async fn refuse(&self, pool: &PgPool, documents: &[&str]) {
-        let letter = |id: &&str| Letter {
-            document_id: (*id).to_owned(),
-            document: Some(format!(r#"{{"id":"{id}","title":7}}"#)),
-            code: "document_refused".to_owned(),
-            message: "Field `title` must be a string.".to_owned(),
-            attempts: 1,
-        };
-        let letters: Vec<_> = documents.iter().map(letter).collect();
-        bury(&mut pool.acquire().await.expect("a connection"), self.id, &letters).await.expect("letters");
-    }
-
-    fn filter(&self) -> Value {
-        json!({ "filter": { "syncJob": self.name } })
-    }
-
-    async fn runs(&self, pool: &PgPool) -> Vec<(String, String)> {
-        sqlx::query_as("select status, trigger_source from public.typesense_sync_runs where job_id = $1 order by queued_at")
-            .bind(self.id)
-            .fetch_all(pool)
-            .await
-            .expect("runs")
-    }
-
-    /// Documents that the next pass looks at.
-    async fn marked(&self, pool: &PgPool) -> i64 {
-        let marked = "select count(*) from tidewell.sync_overlay where job_id = $1 and collection = 'books_1' and look";
-        sqlx::query_scalar(marked).bind(self.id).fetch_one(pool).await.expect("a count")
-    }
-
-    async fn set(&self, pool: &PgPool, statement: &'static str) {
-        sqlx::query(statement).bind(self.id).execute(pool).await.expect("a change");
-    }
+/// All letters of a job, as a choice.
+fn of(job: &SyncJob) -> Value {
+    json!({ "filter": { "syncJob": job.name } })
 }
 
 /// Without a worker nothing takes the runs that are queued.
@@ -117,8 +52,8 @@ async fn a_refused_row_is_shown_with_its_job_and_neither_organization_nor_index(
     let (stack, pool) = stack().await;
     let tenant = stack.tenant("beside").await;
     refused_write(&pool, &tenant, "w").await;
-    let books = Sync::make(&pool, "shop books", &["1", "2"]).await;
-    Sync::make(&pool, "others", &["1"]).await;
+    let books = SyncJob::make(&pool, "shop books", &["1", "2"]).await;
+    SyncJob::make(&pool, "others", &["1"]).await;
     let operator = stack.operator();
     assert_eq!(letters(operator, "").await.len(), 4);
     for query in ["?syncJob=shop%20books".to_owned(), format!("?syncJob={}", books.id)] {
@@ -145,7 +80,7 @@ async fn a_refused_row_is_shown_with_its_job_and_neither_organization_nor_index(
 async fn a_tenant_neither_sees_nor_touches_letters_of_sync_jobs() {
     let (stack, pool) = stack().await;
     let tenant = stack.tenant("confined").await;
-    let books = Sync::make(&pool, "books", &["1"]).await;
+    let books = SyncJob::make(&pool, "books", &["1"]).await;
     let letter = letters(stack.operator(), "").await.remove(0);
     let (client, path) = (&tenant.client, format!("/v1/dead-letters/{}", letter["id"].as_str().expect("an id")));
     assert!(letters(client, "").await.is_empty());
@@ -154,10 +89,10 @@ async fn a_tenant_neither_sees_nor_touches_letters_of_sync_jobs() {
     client.put(&path, &json!({ "document": { "id": "1", "title": "x" } })).await.problem(404, "not_found");
     client.get("/v1/dead-letters?syncJob=books").await.problem(404, "not_found");
     for act in ["/v1/dead-letters:retry", "/v1/dead-letters:discard"] {
-        client.post(act, &books.filter()).await.problem(404, "not_found");
+        client.post(act, &of(&books)).await.problem(404, "not_found");
         assert_eq!(client.post(act, &json!({ "ids": [letter["id"]] })).await.expect(200)["matched"], 0);
     }
-    stack.operator().post("/v1/dead-letters:discard", &books.filter()).await.expect(200);
+    stack.operator().post("/v1/dead-letters:discard", &of(&books)).await.expect(200);
     client.get(&format!("{path}/acts")).await.problem(404, "not_found");
     assert!(books.runs(&pool).await.is_empty());
 }
@@ -165,12 +100,12 @@ async fn a_tenant_neither_sees_nor_touches_letters_of_sync_jobs() {
 #[tokio::test]
 async fn a_retried_row_is_marked_and_given_a_run_and_its_letter_stays_until_that_has_written_it() {
     let (stack, pool) = stack().await;
-    let books = Sync::make(&pool, "books", &["1", "2", "3"]).await;
+    let books = SyncJob::make(&pool, "books", &["1", "2", "3"]).await;
     let operator = stack.operator();
     let dry = json!({ "filter": { "syncJob": "books" }, "dryRun": true });
     assert_eq!(operator.post("/v1/dead-letters:retry", &dry).await.expect(200)["matched"], 3);
     assert_eq!((books.runs(&pool).await.len(), books.marked(&pool).await), (0, 0));
-    let retried = operator.post("/v1/dead-letters:retry", &books.filter()).await.expect(200);
+    let retried = operator.post("/v1/dead-letters:retry", &of(&books)).await.expect(200);
     let told = json!({ "matched": 3, "retried": 3, "deferred": 0, "superseded": 0, "dryRun": false });
     assert_eq!(retried, told);
     assert_eq!(books.runs(&pool).await, [("queued".to_owned(), "redrive".to_owned())]);
@@ -188,20 +123,20 @@ async fn a_retried_row_is_marked_and_given_a_run_and_its_letter_stays_until_that
 async fn what_no_run_can_be_begun_for_is_marked_for_the_run_that_comes() {
     let (stack, pool) = stack().await;
     let operator = stack.operator();
-    let disabled = Sync::make(&pool, "disabled", &["1"]).await;
+    let disabled = SyncJob::make(&pool, "disabled", &["1"]).await;
     disabled.set(&pool, "update public.typesense_sync_jobs set enabled = false where id = $1").await;
-    let running = Sync::make(&pool, "running", &["1"]).await;
+    let running = SyncJob::make(&pool, "running", &["1"]).await;
     let run = "insert into public.typesense_sync_runs (job_id, status, trigger_source) values ($1, 'running', 'manual')";
     running.set(&pool, run).await;
     for sync in [&disabled, &running] {
-        let retried = operator.post("/v1/dead-letters:retry", &sync.filter()).await.expect(200);
+        let retried = operator.post("/v1/dead-letters:retry", &of(sync)).await.expect(200);
         assert_eq!((&retried["retried"], &retried["deferred"]), (&json!(1), &json!(1)), "{}", sync.name);
         assert_eq!(sync.marked(&pool).await, 1);
     }
     assert_eq!((disabled.runs(&pool).await.len(), running.runs(&pool).await.len()), (0, 1));
     // Before the first run nothing is known of any document, so each row is written anyway.
-    let new = Sync::without_collection(&pool, "new", &["1"]).await;
-    let retried = operator.post("/v1/dead-letters:retry", &new.filter()).await.expect(200);
+    let new = SyncJob::without_collection(&pool, "new", &["1"]).await;
+    let retried = operator.post("/v1/dead-letters:retry", &of(&new)).await.expect(200);
     assert_eq!((&retried["retried"], &retried["deferred"]), (&json!(1), &json!(0)));
     assert_eq!(new.runs(&pool).await.len(), 1);
 }
@@ -209,7 +144,7 @@ async fn what_no_run_can_be_begun_for_is_marked_for_the_run_that_comes() {
 #[tokio::test]
 async fn a_retry_that_meets_the_end_of_a_run_is_not_forgotten() {
     let (stack, pool) = stack().await;
-    let books = Sync::make(&pool, "books", &["1"]).await;
+    let books = SyncJob::make(&pool, "books", &["1"]).await;
     let run = "insert into public.typesense_sync_runs (job_id, status, trigger_source) values ($1, 'running', 'manual')";
     books.set(&pool, run).await;
     let mut ending = pool.begin().await.expect("a transaction");
@@ -219,7 +154,7 @@ async fn a_retry_that_meets_the_end_of_a_run_is_not_forgotten() {
     ] {
         sqlx::query(statement).bind(books.id).execute(&mut *ending).await.expect("an end");
     }
-    let (operator, filter) = (stack.operator().clone(), books.filter());
+    let (operator, filter) = (stack.operator().clone(), of(&books));
     let retry = tokio::spawn(async move { operator.post("/v1/dead-letters:retry", &filter).await.expect(200) });
     eventually(Duration::from_secs(20), async || {
         let waits = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -237,11 +172,11 @@ async fn a_retry_that_meets_the_end_of_a_run_is_not_forgotten() {
 async fn many_rows_are_retried_by_one_run() {
     let (stack, pool) = stack().await;
     let names: Vec<_> = (0..1201).map(|n| n.to_string()).collect();
-    let books = Sync::make(&pool, "books", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let retried = stack.operator().post("/v1/dead-letters:retry", &books.filter()).await.expect(200);
+    let books = SyncJob::make(&pool, "books", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let retried = stack.operator().post("/v1/dead-letters:retry", &of(&books)).await.expect(200);
     assert_eq!((&retried["retried"], &retried["deferred"]), (&json!(1201), &json!(0)));
     assert_eq!((books.marked(&pool).await, books.runs(&pool).await.len()), (1201, 1));
-    let discarded = stack.operator().post("/v1/dead-letters:discard", &books.filter()).await.expect(200);
+    let discarded = stack.operator().post("/v1/dead-letters:discard", &of(&books)).await.expect(200);
     assert_eq!(discarded["discarded"], 1201);
 }
 
@@ -250,7 +185,7 @@ async fn rows_and_writes_can_be_chosen_together() {
     let (stack, pool) = stack().await;
     let tenant = stack.tenant("mixed").await;
     refused_write(&pool, &tenant, "w").await;
-    let books = Sync::make(&pool, "books", &["1", "2"]).await;
+    let books = SyncJob::make(&pool, "books", &["1", "2"]).await;
     let operator = stack.operator();
     let ids: Vec<_> = letters(operator, "").await.into_iter().map(|letter| letter["id"].clone()).collect();
     let chosen = json!({ "ids": ids });
@@ -268,7 +203,7 @@ async fn rows_and_writes_can_be_chosen_together() {
 #[tokio::test]
 async fn a_row_is_mended_in_its_table() {
     let (stack, pool) = stack().await;
-    Sync::make(&pool, "books", &["1"]).await;
+    SyncJob::make(&pool, "books", &["1"]).await;
     let letter = letters(stack.operator(), "").await.remove(0);
     let path = format!("/v1/dead-letters/{}", letter["id"].as_str().expect("an id"));
     let refused = stack.operator().put(&path, &json!({ "document": { "id": "1", "title": "x" } })).await;
@@ -280,7 +215,7 @@ async fn a_row_is_mended_in_its_table() {
 #[tokio::test]
 async fn a_discarded_row_leaves_its_trail_and_may_die_again() {
     let (stack, pool) = stack().await;
-    let books = Sync::make(&pool, "books", &["1"]).await;
+    let books = SyncJob::make(&pool, "books", &["1"]).await;
     let operator = stack.operator();
     let letter = letters(operator, "").await.remove(0);
     operator.post("/v1/dead-letters:retry", &json!({ "ids": [letter["id"]] })).await.expect(200);
@@ -304,7 +239,7 @@ async fn the_command_line_knows_sync_jobs_too() {
     let (stack, pool) = stack().await;
     let tenant = stack.tenant("cli").await;
     refused_write(&pool, &tenant, "w").await;
-    let books = Sync::make(&pool, "books", &["1", "2"]).await;
+    let books = SyncJob::make(&pool, "books", &["1", "2"]).await;
     let said = |arguments: &[&str]| {
         let output = process::run(arguments, &stack.setting.variables());
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
