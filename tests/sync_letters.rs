@@ -61,12 +61,18 @@ async fn a_refused_row_is_shown_with_its_job_and_neither_organization_nor_index(
     }
     let letter = letters(operator, "?syncJob=shop%20books").await.remove(0);
     assert_eq!((&letter["syncJob"], &letter["syncJobId"]), (&json!("shop books"), &json!(books.id)));
-    assert_eq!((&letter["organization"], &letter["index"], &letter["jobId"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(
+        (&letter["organization"], &letter["index"], &letter["jobId"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
     assert_eq!((&letter["documentId"], &letter["document"]["title"]), (&json!("2"), &json!(7)));
     let one = operator.get(&format!("/v1/dead-letters/{}", letter["id"].as_str().expect("an id"))).await.expect(200);
     assert_eq!((&one["id"], &one["acts"]), (&letter["id"], &json!([])));
     let write = letters(operator, "?index=books").await.remove(0);
-    assert_eq!((&write["organization"], &write["syncJob"], &write["syncJobId"]), (&json!("beside"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&write["organization"], &write["syncJob"], &write["syncJobId"]),
+        (&json!("beside"), &Value::Null, &Value::Null)
+    );
     let groups = operator.get("/v1/dead-letters:groups").await.expect(200)["items"].clone();
     let counted = |name: &str| {
         let groups = groups.as_array().expect("items");
@@ -126,7 +132,8 @@ async fn what_no_run_can_be_begun_for_is_marked_for_the_run_that_comes() {
     let disabled = SyncJob::make(&pool, "disabled", &["1"]).await;
     disabled.set(&pool, "update public.typesense_sync_jobs set enabled = false where id = $1").await;
     let running = SyncJob::make(&pool, "running", &["1"]).await;
-    let run = "insert into public.typesense_sync_runs (job_id, status, trigger_source) values ($1, 'running', 'manual')";
+    let run =
+        "insert into public.typesense_sync_runs (job_id, status, trigger_source) values ($1, 'running', 'manual')";
     running.set(&pool, run).await;
     for sync in [&disabled, &running] {
         let retried = operator.post("/v1/dead-letters:retry", &of(sync)).await.expect(200);
@@ -145,7 +152,8 @@ async fn what_no_run_can_be_begun_for_is_marked_for_the_run_that_comes() {
 async fn a_retry_that_meets_the_end_of_a_run_is_not_forgotten() {
     let (stack, pool) = stack().await;
     let books = SyncJob::make(&pool, "books", &["1"]).await;
-    let run = "insert into public.typesense_sync_runs (job_id, status, trigger_source) values ($1, 'running', 'manual')";
+    let run =
+        "insert into public.typesense_sync_runs (job_id, status, trigger_source) values ($1, 'running', 'manual')";
     books.set(&pool, run).await;
     let mut ending = pool.begin().await.expect("a transaction");
     for statement in [

@@ -21,14 +21,17 @@ async fn jobs(pool: &PgPool) {
     let synced = "update public.typesense_sync_jobs
                   set last_sync_status = 'success', last_synced_at = now() - interval '1 minute', last_failed_count = 0 where id = $1";
     fresh.set(pool, synced).await;
-    fresh.set(pool, "update tidewell.sync_states set live_lag_bytes = 4096, live_lag_ms = 1500 where job_id = $1").await;
+    fresh
+        .set(pool, "update tidewell.sync_states set live_lag_bytes = 4096, live_lag_ms = 1500 where job_id = $1")
+        .await;
     let overdue = "update public.typesense_sync_jobs
                    set last_sync_status = 'failed', last_synced_at = now() - interval '1 day', last_failed_count = 2 where id = $1";
     failed.set(pool, overdue).await;
     let run = "insert into public.typesense_sync_runs (job_id, status, trigger_source, progress_pct)
                values ($1, 'running', 'schedule', 12.5)";
     failed.set(pool, run).await;
-    let off = "update public.typesense_sync_jobs set enabled = false, created_at = now() - interval '1 year' where id = $1";
+    let off =
+        "update public.typesense_sync_jobs set enabled = false, created_at = now() - interval '1 year' where id = $1";
     disabled.set(pool, off).await;
 }
 
@@ -45,10 +48,14 @@ async fn each_jobs_freshness_can_be_scraped() {
     let failed = r#"{job="failed \"one\""}"#;
     assert!((60.0..90.0).contains(&value(r#"tidewell_sync_age_seconds{job="fresh"}"#).expect("an age")));
     assert_eq!(value(r#"tidewell_sync_age_seconds{job="never"}"#), None);
-    for (job, stale) in [(r#"{job="fresh"}"#, 0.0), (failed, 1.0), (r#"{job="never"}"#, 1.0), (r#"{job="disabled"}"#, 0.0)] {
+    for (job, stale) in
+        [(r#"{job="fresh"}"#, 0.0), (failed, 1.0), (r#"{job="never"}"#, 1.0), (r#"{job="disabled"}"#, 0.0)]
+    {
         assert_eq!(value(&format!("tidewell_sync_stale{job}")), Some(stale), "{job}");
     }
-    for (job, health) in [("fresh", "fresh"), (r#"failed \"one\""#, "failed"), ("never", "never_synced"), ("disabled", "disabled")] {
+    for (job, health) in
+        [("fresh", "fresh"), (r#"failed \"one\""#, "failed"), ("never", "never_synced"), ("disabled", "disabled")]
+    {
         let is = |health: &str| value(&format!(r#"tidewell_sync_health{{job="{job}",health="{health}"}}"#));
         assert_eq!((is(health), is("cancelled")), (Some(1.0), Some(0.0)), "{job}");
     }

@@ -48,7 +48,8 @@ pub fn schema() -> Schema {
 /// The index lets `prune` find what has ended without reading the table. The storage parameters keep
 /// the live end of the table small: a row is updated twice in a life of milliseconds, and at the
 /// default of a fifth of the table the dead versions of a day's jobs would pile up first.
-const ADDITIONS: &str = "create index if not exists idx_tidewell_jobs_ended on apalis.jobs (done_at) where done_at is not null;
+const ADDITIONS: &str =
+    "create index if not exists idx_tidewell_jobs_ended on apalis.jobs (done_at) where done_at is not null;
 alter table apalis.jobs set (autovacuum_vacuum_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.02);
 ";
 

@@ -77,8 +77,10 @@ fn workers(workers: &[WorkerStatus]) -> String {
 fn syncs(syncs: &[SyncStatus]) -> String {
     let of = |health: &str| syncs.iter().filter(|sync| sync.health == health).count();
     let counts = HEALTHS.iter().map(|health| (of(health), health.replace('_', " ")));
-    let told: Vec<_> = counts.filter(|(count, _)| *count > 0).map(|(count, health)| format!("{count} {health}")).collect();
-    let oldest = oldest_unsynced_seconds(syncs).map(|seconds| format!(", the oldest without a good run for {}", age(seconds)));
+    let told: Vec<_> =
+        counts.filter(|(count, _)| *count > 0).map(|(count, health)| format!("{count} {health}")).collect();
+    let oldest =
+        oldest_unsynced_seconds(syncs).map(|seconds| format!(", the oldest without a good run for {}", age(seconds)));
     let (all, told, oldest) = (syncs.len(), told.join(", "), oldest.unwrap_or_default());
     format!("sync jobs: {all} ({told}){oldest}: see `tidewell sync status`")
 }

@@ -55,7 +55,9 @@ type SyncGauge = (&'static str, &'static str, fn(&SyncStatus) -> Option<f64>);
 
 fn render_syncs(text: &mut String, syncs: &[SyncStatus]) {
     let of_jobs: [SyncGauge; 7] = [
-        ("tidewell_sync_age_seconds", "How old the collection's data is, as of the last good sync.", |sync| sync.age_seconds),
+        ("tidewell_sync_age_seconds", "How old the collection's data is, as of the last good sync.", |sync| {
+            sync.age_seconds
+        }),
         ("tidewell_sync_stale", "Whether an enabled job's data is older than it may be.", |sync| {
             Some(f64::from(sync.is_stale))
         }),

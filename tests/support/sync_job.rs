@@ -52,11 +52,13 @@ impl SyncJob {
     }
 
     pub async fn runs(&self, pool: &PgPool) -> Vec<(String, String)> {
-        sqlx::query_as("select status, trigger_source from public.typesense_sync_runs where job_id = $1 order by queued_at")
-            .bind(self.id)
-            .fetch_all(pool)
-            .await
-            .expect("runs")
+        sqlx::query_as(
+            "select status, trigger_source from public.typesense_sync_runs where job_id = $1 order by queued_at",
+        )
+        .bind(self.id)
+        .fetch_all(pool)
+        .await
+        .expect("runs")
     }
 
     /// Documents that the next pass looks at.

@@ -80,7 +80,9 @@ fn told(done: &Retried) -> String {
     let mut text = format!("{} retried, {} superseded by a newer write", done.retried, done.superseded);
     if done.deferred > 0 {
         let deferred = done.deferred;
-        text += &format!("; {deferred} wait for the run that is under way, or for the next one if their sync job is disabled");
+        text += &format!(
+            "; {deferred} wait for the run that is under way, or for the next one if their sync job is disabled"
+        );
     }
     text
 }

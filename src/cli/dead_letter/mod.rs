@@ -115,7 +115,8 @@ impl Filter {
 
 async fn sync_job(pool: &PgPool, name: &str) -> anyhow::Result<Uuid> {
     let found = db::sync::job::resolve(pool, name).await?;
-    let job = found.with_context(|| format!("there is no sync job {name:?}: `tidewell sync list` shows those there are"))?;
+    let job =
+        found.with_context(|| format!("there is no sync job {name:?}: `tidewell sync list` shows those there are"))?;
     Ok(job.id)
 }
 

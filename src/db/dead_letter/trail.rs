@@ -56,12 +56,7 @@ pub async fn trail(pool: &PgPool, letter_id: Uuid) -> Result<Vec<Act>, sqlx::Err
 }
 
 /// Writes an act on letters into the trail; they must not have gone yet.
-pub(super) async fn note(
-    conn: &mut PgConnection,
-    ids: &[Uuid],
-    act: &str,
-    by: Actor<'_>,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn note(conn: &mut PgConnection, ids: &[Uuid], act: &str, by: Actor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into tidewell.dead_letter_acts
              (dead_letter_id, organization_id, index_id, sync_job_id, document_id, version, act, actor, request_id)
