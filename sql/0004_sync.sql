@@ -19,6 +19,7 @@ create table tidewell.sync_states (
     owns_collection boolean not null default true,
     -- Of the mapping from rows to documents that the collection was made by: another one asks for a new collection.
     mapping text,
+    previous_mapping text,
     -- Numbers the passes over the source; a chunk carries that of the pass that wrote it.
     generation bigint not null default 0,
     -- Where the job has a cursor column: rows that changed before this moment were read by the last pass.
@@ -41,7 +42,7 @@ create table tidewell.sync_states (
 -- hash of what was sent and a state (9 bytes; `sync::entry` reads them). A chunk covers the keys after the one before it up to and
 -- with `upper`, or to the end where that is null. Read in the order of generation (descending) and ordinal.
 create table tidewell.sync_chunks (
-    job_id uuid not null,
+    job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     collection text not null,
     generation bigint not null,
     ordinal bigint not null,
@@ -54,7 +55,7 @@ create table tidewell.sync_chunks (
 
 -- What is known of single documents beside the chunks, and newer than they are. A pass takes it in.
 create table tidewell.sync_overlay (
-    job_id uuid not null,
+    job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     collection text not null,
     document_id text collate "C" not null,
     -- As in a chunk; null: not in the collection, unless it is to be looked at.
@@ -69,7 +70,7 @@ create table tidewell.sync_overlay (
 -- Requests of a job whose answer has not been reconciled. What a lost holder leaves here becomes overlay of its successor.
 create table tidewell.sync_flights (
     id uuid primary key,
-    job_id uuid not null,
+    job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     collection text not null,
     document_ids text[] not null,
     fence bigint not null,
@@ -87,6 +88,8 @@ create table tidewell.sync_positions (
     ordinal bigint not null default 0,
     -- The last reconciled key; null: none yet.
     position text[],
+    -- The end of the source has been reached: what is left is to finish.
+    is_done boolean not null default false,
     -- What `sync_states.cursor_since` becomes when the run has ended well.
     cursor_since timestamptz,
     mapping text not null

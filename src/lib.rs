@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map of these rooms.
 
+pub mod backend;
 pub mod config;
 pub mod db;
 pub mod dev;

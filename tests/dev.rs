@@ -121,3 +121,38 @@ async fn a_stranger_on_the_port_is_named_with_what_to_do() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains(&port) && said.contains("--port"), "{said}");
 }
+
+#[tokio::test]
+async fn its_typesense_is_a_backend_and_follows_a_change_of_address_or_key() {
+    let project = Project::new();
+    let start = || Process::start_in(&project.0, &["dev", "--port", "0", "--no-demo"], &Project::settings());
+    let local = async |ready: &Value| {
+        let listed = operator(ready).get("/typesense/backends").await.expect(200);
+        let [backend] = listed["data"]["items"].as_array().expect("items").as_slice() else { panic!("{listed:#}") };
+        assert_eq!((&backend["name"], &backend["base_url"]), (&json!("local"), &ready["typesenseUrl"]));
+        let tested = operator(ready).post("/typesense/backends/test", &json!({ "profile_id": backend["id"] })).await;
+        assert_eq!(tested.expect(200)["data"]["ok"], true);
+        backend.clone()
+    };
+    let first = start();
+    let ready = project.ready().await;
+    let before = local(&ready).await;
+    let elsewhere = json!({ "base_url": "http://127.0.0.1:9", "api_key": "another" });
+    let path = format!("/typesense/backends/{}", before["id"].as_str().expect("an id"));
+    operator(&ready).patch(&path, &elsewhere).await.expect(200);
+    // In the folder the command line knows the secret, and takes what `dev` takes.
+    let cli = process::tidewell(
+        &["backend", "create", "cli", "--node", "http://127.0.0.1:9", "--api-key", "k", "--json"],
+        &Project::settings(),
+    );
+    let output = { cli }.current_dir(&project.0).output().expect("tidewell runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let made: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let made = format!("/typesense/backends/{}", made["id"].as_str().expect("an id"));
+    operator(&ready).delete(&made).await.expect(200);
+    first.stop();
+    let again = start();
+    let after = local(&project.ready().await).await;
+    assert_eq!(after["id"], before["id"]);
+    again.stop();
+}

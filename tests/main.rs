@@ -4,6 +4,7 @@
 mod support;
 
 mod accepting;
+mod backends;
 mod clients;
 mod compatible_writes;
 mod dead_letters;
@@ -19,6 +20,7 @@ mod quota;
 mod remembering;
 mod scoped_tokens;
 mod searching;
+mod source_clients;
 mod sync_letters;
 mod sync_status;
 mod tenants;

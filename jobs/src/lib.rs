@@ -17,6 +17,7 @@
 mod claim;
 mod cron;
 mod enqueue;
+mod enqueue_due_syncs;
 mod failure;
 mod job;
 mod liveness;
@@ -35,6 +36,7 @@ mod store;
 mod wake;
 
 pub use enqueue::enqueue;
+pub use enqueue_due_syncs::EnqueueDueSyncs;
 pub use failure::{BoxError, Failure};
 pub use job::Job;
 pub use project_lane::ProjectLane;

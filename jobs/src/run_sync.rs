@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::Job;
 
-/// This sync job has a run that waits: claim the job and go on with it.
+/// There is a run of this sync job to be done: claim the job and run it to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSync {
     pub job_id: Uuid,
@@ -11,6 +11,7 @@ pub struct RunSync {
 
 impl Job for RunSync {
     const QUEUE: &'static str = "run_sync";
+    /// The wake-up is short: the worker runs the sync beside it.
     const CONCURRENCY: usize = 8;
     const MAX_ATTEMPTS: i32 = 25;
 

@@ -1,5 +1,7 @@
 //! The commands: one file a group. They speak to the database themselves and share the rules of the HTTP API.
 
+mod backend;
+mod client;
 mod database;
 mod dead_letter;
 mod dev;
@@ -13,6 +15,7 @@ pub(crate) mod output;
 mod page;
 mod plan;
 mod process;
+mod sealing;
 mod shutdown;
 mod status;
 
@@ -63,6 +66,12 @@ pub(crate) enum Command {
     /// Plans: how much an organization may use
     #[command(subcommand)]
     Plan(plan::Command),
+    /// Clients: logical names of source databases
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Backends: where tables are synced to
+    #[command(subcommand)]
+    Backend(backend::Command),
     /// Writes that failed for good
     #[command(subcommand)]
     DeadLetters(dead_letter::Command),
@@ -97,6 +106,8 @@ pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Index(command) => index::run(session, command).await,
         Command::Key(command) => key::run(session, command).await,
         Command::Plan(command) => plan::run(session, command).await,
+        Command::Client(command) => client::run(session, command).await,
+        Command::Backend(command) => backend::run(session, command).await,
         Command::DeadLetters(command) => dead_letter::run(session, command).await,
         Command::Job(command) => job::run(session, command).await,
     }

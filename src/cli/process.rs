@@ -6,14 +6,14 @@ use anyhow::Context;
 use sqlx::PgPool;
 use tidewell::{
     config::Config,
-    db::{self, prune::Keep},
-    domain::{backoff::Backoff, secret},
+    db::{self, prune::Keep, reseal::Resealed},
+    domain::{backend::PlainHttp, backoff::Backoff, seal::Sealer, secret},
     http, typesense, worker,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Session, database, shutdown};
+use super::{Session, database, sealing, shutdown};
 
 /// How long answers under way may take once the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -26,12 +26,17 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
         tracing::warn!("ATHENA_KEY_12 is not set: nobody can call as the operator");
     }
     if config.secret.is_none() {
-        tracing::warn!("TIDEWELL_SECRET is not set: there are no scoped tokens");
+        tracing::warn!("TIDEWELL_SECRET is not set: there are no scoped tokens and no table syncs");
     }
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("can't listen on {}: change TIDEWELL_LISTEN", config.listen))?;
-    let secrets = http::Secrets { operator_key: config.athena_key_12.as_deref(), master: config.secret.as_deref() };
-    let state = http::State::new(pool, typesense, secrets, limits(config));
+    let secrets = http::Secrets {
+        operator_key: config.athena_key_12.as_deref(),
+        master: config.secret.as_deref(),
+        previous_master: config.previous_secret.as_deref(),
+    };
+    let plain_http = sealing::plain_http(config, PlainHttp::Nowhere);
+    let state = http::State::new(pool, typesense, secrets, limits(config), plain_http);
     tracing::info!(address = %listener.local_addr()?, "serving");
     front_end(listener, state, shutdown).await
 }
@@ -43,7 +48,11 @@ pub(super) async fn work(config: &Config) -> anyhow::Result<()> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("{}-{}-{}", host.trim(), std::process::id(), secret::new_short_id());
     tracing::info!(worker = name, backend = typesense.base_url(), "working");
-    worker::run(pool, typesense, worker_options(config, name), shutdown).await;
+    if config.secret.is_none() {
+        tracing::warn!("TIDEWELL_SECRET is not set: no table syncs run here");
+    }
+    let sealer = config.secret.as_deref().map(|secret| Sealer::new(secret, config.previous_secret.as_deref()));
+    worker::run(pool, typesense, sealer, worker_options(config, name), shutdown).await;
     Ok(())
 }
 
@@ -51,15 +60,38 @@ pub(super) async fn work(config: &Config) -> anyhow::Result<()> {
 pub(super) async fn migrate(session: &Session) -> anyhow::Result<()> {
     let url = needed(session.config.database_url.as_deref(), "TIDEWELL_DATABASE_URL")?;
     let shutdown = shutdown::on_signal("")?;
+    let pool = db::connect_lazily(url, 2)?;
     let migrating = async {
         database::wait_until_up(url).await?;
-        database::migrate(&db::connect_lazily(url, 2)?).await
+        database::migrate(&pool).await?;
+        renew(&session.config, &pool).await
     };
-    tokio::select! {
+    let resealed = tokio::select! {
         migrated = migrating => migrated?,
         () = shutdown.cancelled() => anyhow::bail!("stopped before the database was up to date: run it again"),
-    }
-    session.show(&serde_json::json!({ "migrated": true }), || "the database is up to date".to_owned())
+    };
+    let view = serde_json::json!({
+        "migrated": true,
+        "reencrypted": resealed.as_ref().map(|resealed| resealed.renewed),
+        "unreadable": resealed.as_ref().map(|resealed| &resealed.unreadable),
+    });
+    session.show(&view, || match &resealed {
+        None => "the database is up to date".to_owned(),
+        Some(Resealed { renewed, unreadable }) => {
+            let renewed = format!("the database is up to date; {renewed} keys and URLs were encrypted anew");
+            match unreadable.as_slice() {
+                [] => format!("{renewed}, and TIDEWELL_PREVIOUS_SECRET is not needed any more"),
+                these => format!("{renewed}; neither secret decrypts what is stored for {}", these.join(", ")),
+            }
+        }
+    })
+}
+
+/// While the secret is being changed, encrypts anew what the one before has encrypted.
+async fn renew(config: &Config, pool: &PgPool) -> anyhow::Result<Option<Resealed>> {
+    let (Some(secret), Some(previous)) = (&config.secret, &config.previous_secret) else { return Ok(None) };
+    let resealed = db::reseal::all(pool, &Sealer::new(secret, Some(previous))).await;
+    resealed.map(Some).context("what is stored encrypted can't be encrypted anew: run it again")
 }
 
 /// `tidewell migrate --print`.
@@ -144,6 +176,13 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
         doubt: seconds(config.doubt_seconds),
         backoff: Backoff { base: millis(config.retry_base_ms), cap: seconds(config.retry_cap_seconds) },
         poll: millis(config.poll_ms),
+        sync: worker::SyncOptions {
+            schedule_every: config
+                .athena_typesense_sync_worker_enabled
+                .then(|| millis(config.athena_typesense_sync_worker_poll_ms)),
+            runs_at_once: config.sync_runs_at_once as usize,
+            imports_at_once: config.sync_imports_at_once as usize,
+        },
         keep: Keep {
             jobs: seconds(config.jobs_kept_hours * 3600),
             tombstones: seconds(config.tombstones_kept_hours * 3600),

@@ -149,7 +149,7 @@ mod tests {
             dead_letters: 0,
         };
         let off = sync("disabled", false, 9e9);
-        assert_eq!(syncs(&[off.clone()]), "sync jobs: 1 (1 disabled): see `tidewell sync status`");
+        assert_eq!(syncs(std::slice::from_ref(&off)), "sync jobs: 1 (1 disabled): see `tidewell sync status`");
         let told = syncs(&[sync("never_synced", true, 90.0), sync("fresh", true, 5.0), sync("fresh", true, 8.0), off]);
         let expected = "sync jobs: 4 (2 fresh, 1 never synced, 1 disabled), the oldest without a good run for 1m 30s: \
                         see `tidewell sync status`";

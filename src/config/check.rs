@@ -1,11 +1,12 @@
 //! What the settings must be, beyond their types.
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Error, called};
+use crate::domain::backend::{self, PlainHttp};
 
 /// A body may have 32 MB, and must fit.
 const BODIES: RangeInclusive<u32> = 32..=1_048_576;
@@ -94,19 +95,12 @@ impl Config {
         {
             faults.push(format!("{} must be like postgres://user:password@host:5432/database", called("database_url")));
         }
-        if let Some(text) = &self.typesense_url {
-            let name = called("typesense_url");
-            match Url::parse(text) {
-                Ok(url) if !["http", "https"].contains(&url.scheme()) || url.path() != "/" || url.query().is_some() => {
-                    faults.push(format!("{name} must be like https://search.example.com:443, without a path"));
-                }
-                Ok(url) if url.scheme() == "http" && !self.athena_typesense_allow_http && !is_loopback(&url) => {
-                    let allow = called("athena_typesense_allow_http");
-                    faults.push(format!("{name} is http, and must be https, or on this machine, or {allow} be true"));
-                }
-                Ok(_) => {}
-                Err(error) => faults.push(format!("{name} must be like https://search.example.com:443 ({error})")),
-            }
+        let plain_http =
+            if self.athena_typesense_allow_http { PlainHttp::Everywhere } else { PlainHttp::OnThisMachine };
+        if let Some(text) = &self.typesense_url
+            && let Err(fault) = backend::node_url(text, plain_http)
+        {
+            faults.push(format!("{} {fault}", called("typesense_url")));
         }
         faults
     }
@@ -121,9 +115,4 @@ impl Config {
             )],
         }
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }

@@ -20,7 +20,10 @@ impl Schedule {
     /// Reads a schedule. Five fields of cron, or six with seconds first; `timezone` is a name such as `Europe/Berlin`.
     pub fn parse(interval_minutes: Option<i32>, cron: Option<&str>, timezone: &str) -> Result<Self, Fault> {
         let zone: Tz = timezone.parse().map_err(|_| {
-            ("timezone", format!("{timezone:?} is no time zone: write one of the IANA database, such as UTC or Europe/Berlin"))
+            (
+                "timezone",
+                format!("{timezone:?} is no time zone: write one of the IANA database, such as UTC or Europe/Berlin"),
+            )
         })?;
         match (interval_minutes, cron) {
             (Some(_), Some(_)) => Err(("cron", "give either sync_interval_minutes or cron, not both".to_owned())),

@@ -9,14 +9,13 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::filter;
+use super::{derived_key::derive, filter};
 
 /// How the text of a scoped token begins.
 pub const PREFIX: &str = "ss_scoped_";
 /// Characters of a token: it must fit into a header, and into an address.
 pub const MAX_CHARS: usize = 4096;
-/// Each use of the master secret has a key of its own.
-const USE: &[u8] = b"tidewell scoped tokens";
+const USE: &str = "tidewell scoped tokens";
 const VERSION: u8 = 1;
 
 /// What a token says.
@@ -45,8 +44,7 @@ pub struct Signer(Hmac<Sha256>);
 impl Signer {
     /// With the key that the master secret has for this.
     pub fn new(master_secret: &str) -> Self {
-        let key = keyed(master_secret.as_bytes()).chain_update(USE).finalize();
-        Self(keyed(&key.into_bytes()))
+        Self(keyed(&derive(master_secret, USE)))
     }
 
     /// The token's text; `None` where it would be too long.

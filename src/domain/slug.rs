@@ -4,6 +4,8 @@ use uuid::Uuid;
 
 /// Characters of a name.
 const MAX_NAME: usize = 200;
+/// Characters of a name that stands for its bearer.
+const MAX_LABEL: usize = 100;
 
 /// Why a text is not a slug, for the person who sent it.
 const SLUG_RULE: &str =
@@ -31,10 +33,20 @@ pub fn slug_fault(text: &str) -> Option<&'static str> {
 
 /// What is wrong with a name that people read, if anything.
 pub fn name_fault(text: &str) -> Option<String> {
-    let readable = (1..=MAX_NAME).contains(&text.chars().count())
-        && !text.chars().any(char::is_control)
-        && !text.trim().is_empty();
-    let rule = || format!("must be 1 to {MAX_NAME} characters, not all of them blank, none a control character");
+    readable_fault(text, MAX_NAME)
+}
+
+/// What is wrong with a name by which something is found, such as a client or a backend, if anything.
+pub fn label_fault(text: &str) -> Option<String> {
+    // Wherever such a name may stand an id may, too.
+    let looks_like_id = || Uuid::try_parse(text).is_ok().then(|| "must not look like an id".to_owned());
+    readable_fault(text, MAX_LABEL).or_else(looks_like_id)
+}
+
+fn readable_fault(text: &str, max: usize) -> Option<String> {
+    let readable =
+        (1..=max).contains(&text.chars().count()) && !text.chars().any(char::is_control) && !text.trim().is_empty();
+    let rule = || format!("must be 1 to {max} characters, not all of them blank, none a control character");
     (!readable).then(rule)
 }
 
@@ -57,6 +69,16 @@ mod tests {
         }
         for bad in ["", " ", "a\nb", "\u{7f}", &"x".repeat(201)] {
             assert!(name_fault(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_short_and_can_never_be_taken_for_an_id() {
+        for good in ["main", "Käse & Söhne", &"ü".repeat(100)] {
+            assert_eq!(label_fault(good), None, "{good}");
+        }
+        for bad in ["", " ", "a\0", &"x".repeat(101), "01890a5dac96774bbcceb302099a8057"] {
+            assert!(label_fault(bad).is_some(), "{bad}");
         }
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    backend,
     db::{self, plan::CapReached},
     ingest::permits::Denied,
     typesense,
@@ -113,6 +114,16 @@ pub struct Problem {
     /// Of `quota_exceeded`: when the next month begins, where that helps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl Problem {
+    /// What is wrong, in one sentence: each fault with its place.
+    pub(super) fn in_a_sentence(&self) -> String {
+        if self.errors.is_empty() {
+            return self.detail.clone();
+        }
+        self.errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl Error {
@@ -305,5 +316,21 @@ impl From<typesense::Error> for Error {
             };
         }
         Self::Internal(error.to_string())
+    }
+}
+
+impl From<backend::Error> for Error {
+    fn from(error: backend::Error) -> Self {
+        match error {
+            // Until the settings are mended.
+            backend::Error::Sealed(error) => Self::Unavailable { detail: error.to_string(), retry_after: 60 },
+            backend::Error::Unusable(error) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<backend::Refusal> for Error {
+    fn from(refusal: backend::Refusal) -> Self {
+        Self::Unprocessable { code: refusal.code(), detail: refusal.to_string(), faults: Vec::new() }
     }
 }

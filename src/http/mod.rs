@@ -3,6 +3,7 @@
 mod athena;
 mod body;
 mod caller;
+mod clients;
 mod dead_letters;
 mod documents;
 mod early;
@@ -55,11 +56,11 @@ pub fn router(state: State) -> Router {
         .route_layer(RequestDecompressionLayer::new())
         .route_layer(middleware::from_fn(body::known_coding))
         .merge(native::routes(&state))
+        .merge(athena::routes(&state))
         .merge(health::routes())
         .split_for_parts();
     let openapi = openapi::json(&openapi);
     routes
-        .merge(athena::routes())
         .route("/openapi.json", get(move || async move { openapi.clone() }))
         .fallback(|| async { Error::not_found("route: /openapi.json lists them") })
         .method_not_allowed_fallback(openapi::method_not_allowed)
@@ -102,6 +103,8 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(keys::revoke))
         .routes(routes!(gateway_keys::list, gateway_keys::create))
         .routes(routes!(gateway_keys::revoke))
+        .routes(routes!(clients::list, clients::create))
+        .routes(routes!(clients::show, clients::update, clients::delete))
 }
 
 /// Browsers may call with a search key from anywhere; which origins a key allows is judged with the key.

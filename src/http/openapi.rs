@@ -29,6 +29,9 @@ pub(super) fn base() -> OpenApi {
     let mut components = Components::new();
     components.add_security_scheme("typesense", SecurityScheme::ApiKey(ApiKey::Header(typesense)));
     components.add_security_scheme("tenant", SecurityScheme::Http(tenant));
+    let gateway =
+        ApiKeyValue::with_description("X-Athena-Key", "A gateway key, `ath_…`, with `gateway.typesense_proxy`");
+    components.add_security_scheme("gateway", SecurityScheme::ApiKey(ApiKey::Header(gateway)));
     components.add_security_scheme("operator", SecurityScheme::ApiKey(ApiKey::Header(operator)));
     add_schema::<Problem>(&mut components);
     add_schema::<Accepted>(&mut components);
@@ -71,8 +74,10 @@ mod tests {
     use super::*;
 
     fn document() -> Value {
-        let routes =
-            OpenApiRouter::with_openapi(base()).merge(super::super::v1()).merge(super::super::health::routes());
+        let routes = OpenApiRouter::with_openapi(base())
+            .merge(super::super::v1())
+            .merge(super::super::athena::offered())
+            .merge(super::super::health::routes());
         serde_json::to_value(routes.into_openapi()).expect("a document")
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Error, caller::Caller, key_use::KeyUse, known::Known, search::Results};
 use crate::{
     db::index::Index,
-    domain::{scoped_token::Signer, secret},
+    domain::{backend::PlainHttp, scoped_token::Signer, seal::Sealer, secret},
     ingest::{permits::Permits, rate::RateLimiter},
     typesense,
 };
@@ -30,8 +30,10 @@ pub struct Limits {
 pub struct Secrets<'a> {
     /// `ATHENA_KEY_12`; without it no operator can call.
     pub operator_key: Option<&'a str>,
-    /// `TIDEWELL_SECRET`; without it there are no scoped tokens.
+    /// `TIDEWELL_SECRET`; without it there are no scoped tokens, and no backends and clients of table syncs.
     pub master: Option<&'a str>,
+    /// `TIDEWELL_PREVIOUS_SECRET`.
+    pub previous_master: Option<&'a str>,
 }
 
 /// Shared by all handlers; cheap to clone.
@@ -47,11 +49,20 @@ pub struct State {
     pub(super) results: Results,
     pub(super) known: Arc<Known>,
     pub(super) signer: Option<Signer>,
+    pub(super) plain_http: PlainHttp,
+    sealer: Option<Sealer>,
     operator_key: Option<[u8; 32]>,
 }
 
 impl State {
-    pub fn new(pool: PgPool, typesense: typesense::Client, secrets: Secrets<'_>, limits: Limits) -> Self {
+    /// `plain_http` says which backends of table syncs are taken.
+    pub fn new(
+        pool: PgPool,
+        typesense: typesense::Client,
+        secrets: Secrets<'_>,
+        limits: Limits,
+        plain_http: PlainHttp,
+    ) -> Self {
         Self {
             bodies: Arc::new(Semaphore::new(limits.body_bytes_in_flight / super::body::UNIT)),
             rate: Arc::new(RateLimiter::new(pool.clone())),
@@ -60,6 +71,8 @@ impl State {
             results: Results::new(),
             known: Arc::new(Known::new(pool.clone())),
             signer: secrets.master.map(Signer::new),
+            sealer: secrets.master.map(|master| Sealer::new(master, secrets.previous_master)),
+            plain_http,
             operator_key: secrets.operator_key.map(secret::hash),
             pool,
             typesense,
@@ -85,6 +98,14 @@ impl State {
     pub(super) fn signer(&self) -> Result<&Signer, Error> {
         self.signer.as_ref().ok_or_else(|| Error::Unavailable {
             detail: "scoped tokens are off: the operator has to set TIDEWELL_SECRET".to_owned(),
+            retry_after: 60,
+        })
+    }
+
+    /// For the keys of backends and the URLs of clients.
+    pub(super) fn sealer(&self) -> Result<&Sealer, Error> {
+        self.sealer.as_ref().ok_or_else(|| Error::Unavailable {
+            detail: "keys and URLs can't be stored or used: the operator has to set TIDEWELL_SECRET".to_owned(),
             retry_after: 60,
         })
     }

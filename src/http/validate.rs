@@ -31,6 +31,13 @@ impl Faults {
         }
     }
 
+    /// A name by which something is found.
+    pub(super) fn label(&mut self, text: &str) {
+        if let Some(fault) = slug::label_fault(text) {
+            self.add("name", fault);
+        }
+    }
+
     /// Passes where nothing is wrong.
     pub(super) fn check(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(self.into()) }

@@ -47,7 +47,9 @@ enum Kind {
 /// Why a column can't be a field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
-    #[error("{0} has no form in Typesense: leave the column out by naming the others in selected_columns, or encode it in a view")]
+    #[error(
+        "{0} has no form in Typesense: leave the column out by naming the others in selected_columns, or encode it in a view"
+    )]
     Unsupported(String),
     #[error("{declared} can't be {wanted} in Typesense: it may be {possible}")]
     NoConversion { declared: String, wanted: String, possible: String },
@@ -95,7 +97,11 @@ impl Column {
             && !self.is_array
             && let Some(wanted) = wanted.filter(|wanted| ARRAYS_OF_JSON.contains(wanted))
         {
-            return Ok(Conversion { field_type: wanted.to_owned(), expression: "{}::text".to_owned(), wire: Wire::Json });
+            return Ok(Conversion {
+                field_type: wanted.to_owned(),
+                expression: "{}::text".to_owned(),
+                wire: Wire::Json,
+            });
         }
         let scalar = match wanted {
             None => possible[0],
@@ -149,10 +155,9 @@ impl Kind {
             (Self::Int | Self::BigInt | Self::Float8, "float") => ("{}::float8", Wire::Float),
             // By its text, or 0.1 would become 0.10000000149.
             (Self::Float4, "float") => ("{}::text::float8", Wire::Float),
-            (Self::Numeric, "float") => (
-                "case when abs({}) < 1e-300 then 0 when abs({}) < 1e300 then {}::float8 end",
-                Wire::Float,
-            ),
+            (Self::Numeric, "float") => {
+                ("case when abs({}) < 1e-300 then 0 when abs({}) < 1e300 then {}::float8 end", Wire::Float)
+            }
             (Self::Float4 | Self::Float8 | Self::Numeric, "int32" | "int64") => {
                 ("case when abs({}) < 9.2e18 then round({}::numeric)::int8 end", Wire::Int)
             }
@@ -165,9 +170,7 @@ impl Kind {
                 ("case when isfinite({}) then extract(epoch from {})::float8 end", Wire::Float)
             }
             (Self::Date, "string") => ("case when isfinite({}) then {}::text end", Wire::Text),
-            (Self::Timestamp, "string") => {
-                ("case when isfinite({}) then replace({}::text, ' ', 'T') end", Wire::Text)
-            }
+            (Self::Timestamp, "string") => ("case when isfinite({}) then replace({}::text, ' ', 'T') end", Wire::Text),
             (Self::TimestampTz, "string") => {
                 ("case when isfinite({}) then replace(({} at time zone 'UTC')::text, ' ', 'T') || 'Z' end", Wire::Text)
             }

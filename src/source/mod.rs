@@ -18,7 +18,7 @@ pub(crate) use describe::column_of;
 pub use describe::{Column, Relation, RelationKind};
 pub use error::Error;
 pub use read::{Range, Read};
-pub use row::{Row, RowFault};
+pub use row::{Document, Row, RowFault};
 pub use since::Since;
 pub use tables::Table;
 
@@ -39,7 +39,8 @@ impl Source {
         let options = PgConnectOptions::from_str(url).map_err(Error::Unreachable)?;
         let options = options.application_name("tidewell sync").disable_statement_logging();
         let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
-        let mut conn = connecting.await.map_err(|_| Error::Unreachable(sqlx::Error::PoolTimedOut))?.map_err(Error::Unreachable)?;
+        let mut conn =
+            connecting.await.map_err(|_| Error::Unreachable(sqlx::Error::PoolTimedOut))?.map_err(Error::Unreachable)?;
         // By statements, not start-up parameters, which poolers refuse. The texts of values depend on the first four.
         conn.execute(
             "set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set timezone = 'UTC'; set extra_float_digits = 1;

@@ -6,11 +6,9 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, Executor, Row as _, postgres::PgRow};
 
-use crate::domain::document::MAX_ID_BYTES;
-
 use super::{
-    Error, Row, RowFault, Source,
-    row::{Values, join_id},
+    Error, Row, Source,
+    row::{Document, Values, join_id},
     statement::Statement,
 };
 
@@ -34,8 +32,8 @@ pub struct Range<'a> {
 /// What was read of a range, in one snapshot.
 #[derive(Debug)]
 pub struct Read {
-    /// In the order of their keys, each with its document where `wants_document` said so.
-    pub rows: Vec<(Row, Option<RowFault>)>,
+    /// In the order of their keys.
+    pub rows: Vec<Row>,
     /// Whether the range ended; if not, more rows follow the last one.
     pub is_complete: bool,
 }
@@ -50,7 +48,8 @@ impl Source {
     ) -> Result<Read, Error> {
         let narrowed = range.since.filter(|_| statement.has_cursor());
         let sql = statement.range(range.lower.is_some(), range.upper.is_some(), narrowed.is_some());
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(i64::try_from(range.limit).unwrap_or(i64::MAX));
+        let mut query =
+            sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(i64::try_from(range.limit).unwrap_or(i64::MAX));
         for text in range.lower.into_iter().chain(range.upper).flatten() {
             query = query.bind(text);
         }
@@ -61,9 +60,11 @@ impl Source {
         let (mut rows, mut bytes, mut is_complete) = (Vec::new(), 0, true);
         let mut read = query.fetch(&mut self.conn);
         while let Some(row) = read.try_next().await.map_err(Error::of)? {
-            let (row, fault) = decode(statement, &id_places, &row, &mut wants_document).map_err(Error::of)?;
-            bytes += row.document.len();
-            rows.push((row, fault));
+            let row = decode(statement, &id_places, &row, &mut wants_document).map_err(Error::of)?;
+            if let Document::Made(line) = &row.document {
+                bytes += line.len();
+            }
+            rows.push(row);
             if bytes > RANGE_BYTES {
                 // What is left of the answer is thrown away as it comes.
                 is_complete = false;
@@ -80,7 +81,7 @@ impl Source {
         &mut self,
         statement: &Statement,
         ids: &[Vec<String>],
-    ) -> Result<Vec<(String, Option<(Row, Option<RowFault>)>)>, Error> {
+    ) -> Result<Vec<(String, Option<Row>)>, Error> {
         let mut query = sqlx::query(AssertSqlSafe(statement.by_id())).persistent(false);
         for place in 0..statement.id.len() {
             let texts: Vec<&str> = ids.iter().filter_map(|id| id.get(place)).map(String::as_str).collect();
@@ -133,7 +134,7 @@ fn decode(
     id_places: &[usize],
     row: &PgRow,
     wants_document: &mut impl FnMut(&str, u64) -> bool,
-) -> Result<(Row, Option<RowFault>), sqlx::Error> {
+) -> Result<Row, sqlx::Error> {
     let texts: Vec<&str> = (0..statement.texts().count())
         .map(|place| row.try_get::<Option<&str>, _>(place).map(Option::unwrap_or_default))
         .collect::<Result<_, _>>()?;
@@ -142,37 +143,23 @@ fn decode(
     let is_whole: bool = row.try_get(texts.len())?;
     let values = Values::of(row, texts.len() + 1);
     let hash = if is_whole { statement.fields.hash(&values)? } else { 0 };
-    let (document, fault) = match is_whole && wants_document(&id, hash) {
-        true => made(statement, &id, &values)?,
-        false => (String::new(), None),
+    let document = match is_whole && wants_document(&id, hash) {
+        true => statement.fields.document(&id, &values)?,
+        false => Document::Unmade,
     };
-    Ok((Row { key, id, hash, is_whole, document }, fault))
+    Ok(Row { key, id, hash, is_whole, document })
 }
 
-fn decode_by_id(
-    statement: &Statement,
-    row: &PgRow,
-) -> Result<(String, Option<(Row, Option<RowFault>)>), sqlx::Error> {
-    let texts: Vec<&str> =
-        (0..statement.id.len()).map(|place| row.try_get(place)).collect::<Result<_, _>>()?;
+fn decode_by_id(statement: &Statement, row: &PgRow) -> Result<(String, Option<Row>), sqlx::Error> {
+    let texts: Vec<&str> = (0..statement.id.len()).map(|place| row.try_get(place)).collect::<Result<_, _>>()?;
     let id = join_id(texts.iter().copied());
     if !row.try_get::<bool, _>(texts.len())? {
         return Ok((id, None));
     }
     let values = Values::of(row, texts.len() + 1);
     let hash = statement.fields.hash(&values)?;
-    let (document, fault) = made(statement, &id, &values)?;
-    let row = Row { key: texts.into_iter().map(str::to_owned).collect(), id: id.clone(), hash, is_whole: true, document };
-    Ok((id, Some((row, fault))))
-}
-
-fn made(statement: &Statement, id: &str, values: &Values<'_>) -> Result<(String, Option<RowFault>), sqlx::Error> {
-    if id.is_empty() || id.len() > MAX_ID_BYTES {
-        let message = format!("the row's id has {} bytes, and must have 1 to {MAX_ID_BYTES}", id.len());
-        return Ok((String::new(), Some(RowFault { code: "invalid_id", message })));
-    }
-    Ok(match statement.fields.document(id, values)? {
-        Ok(document) => (document, None),
-        Err(fault) => (String::new(), Some(fault)),
-    })
+    let document = statement.fields.document(&id, &values)?;
+    let row =
+        Row { key: texts.into_iter().map(str::to_owned).collect(), id: id.clone(), hash, is_whole: true, document };
+    Ok((id, Some(row)))
 }

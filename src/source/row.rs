@@ -5,7 +5,7 @@ use sqlx::{Row as _, ValueRef, postgres::PgRow};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::column::Wire;
-use crate::domain::document::MAX_DOCUMENT_BYTES;
+use crate::domain::document::{MAX_DOCUMENT_BYTES, MAX_ID_BYTES};
 
 /// A row of the source.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +18,17 @@ pub struct Row {
     pub hash: u64,
     /// Whether the row was read whole; one that a cursor column calls old was not.
     pub is_whole: bool,
-    /// Empty until [`Values::document`] has made it.
-    pub document: String,
+    pub document: Document,
+}
+
+/// The JSON of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// Nobody wanted it.
+    Unmade,
+    /// One line.
+    Made(String),
+    Impossible(RowFault),
 }
 
 /// Why a row can't be a document, whatever Typesense would say.
@@ -80,7 +89,11 @@ impl Fields {
     }
 
     /// The document as one line of JSON.
-    pub(super) fn document(&self, id: &str, values: &Values<'_>) -> Result<Result<String, RowFault>, sqlx::Error> {
+    pub(super) fn document(&self, id: &str, values: &Values<'_>) -> Result<Document, sqlx::Error> {
+        if id.is_empty() || id.len() > MAX_ID_BYTES {
+            let message = format!("the row's id has {} bytes, and must have 1 to {MAX_ID_BYTES}", id.len());
+            return Ok(Document::Impossible(RowFault { code: "invalid_id", message }));
+        }
         let mut line = format!("{{\"id\":{}", serde_json::Value::from(id));
         for (position, (name, wire)) in self.fields.iter().enumerate() {
             let Some(bytes) = values.bytes(position)? else { continue };
@@ -91,17 +104,19 @@ impl Fields {
                 Some(true) => {}
                 Some(false) => line.truncate(start),
                 None => {
-                    let message = format!("the value of {name} can't be read as JSON", name = name.trim_end_matches(':'));
-                    return Ok(Err(RowFault { code: "unreadable_value", message }));
+                    let message =
+                        format!("the value of {name} can't be read as JSON", name = name.trim_end_matches(':'));
+                    return Ok(Document::Impossible(RowFault { code: "unreadable_value", message }));
                 }
             }
         }
         line.push('}');
         if line.len() > MAX_DOCUMENT_BYTES {
-            let message = format!("the row makes a document of {} bytes, and {MAX_DOCUMENT_BYTES} is the most", line.len());
-            return Ok(Err(RowFault { code: "document_too_large", message }));
+            let message =
+                format!("the row makes a document of {} bytes, and {MAX_DOCUMENT_BYTES} is the most", line.len());
+            return Ok(Document::Impossible(RowFault { code: "document_too_large", message }));
         }
-        Ok(Ok(line))
+        Ok(Document::Made(line))
     }
 }
 

@@ -125,15 +125,19 @@ impl Statement {
     /// The rows of these ids, given by an array of texts for each column of the id; a row that is not there has its texts alone.
     pub(super) fn by_id(&self) -> String {
         let names: Vec<String> = (1..=self.id.len()).map(|n| format!("id{n}")).collect();
-        let same = self.id.iter().zip(&names).map(|(column, name)| format!("{} = wanted.{name}", of_table(&column.name)));
+        let same =
+            self.id.iter().zip(&names).map(|(column, name)| format!("{} = wanted.{name}", of_table(&column.name)));
         let first = self.id.first().map(|column| of_table(&column.name)).unwrap_or_default();
         format!(
             "select {texts}, {first} is not null{values}
              from (select {casts} from unnest({arrays}) as given ({names})) as wanted
              left join {relation} as t on {same}",
-            texts = listed(self.id.iter().zip(&names).map(|(column, name)| {
-                format!("coalesce({}, wanted.{name})::text", of_table(&column.name))
-            })),
+            texts = listed(
+                self.id
+                    .iter()
+                    .zip(&names)
+                    .map(|(column, name)| { format!("coalesce({}, wanted.{name})::text", of_table(&column.name)) })
+            ),
             values = self.values(None),
             casts = listed(
                 self.id.iter().zip(&names).map(|(column, name)| format!("given.{name}::{} as {name}", column.cast))
@@ -151,7 +155,8 @@ impl Statement {
 
     /// Rows without a value in a column of the key: no range holds them.
     pub(super) fn count_without_key(&self) -> String {
-        let missing: Vec<String> = self.key.iter().map(|column| format!("{} is null", of_table(&column.name))).collect();
+        let missing: Vec<String> =
+            self.key.iter().map(|column| format!("{} is null", of_table(&column.name))).collect();
         format!("select count(*) from {} as t where {}", self.relation, missing.join(" or "))
     }
 
@@ -168,7 +173,10 @@ mod tests {
 
     fn statement(key: &[&str], id: &[&str], cursor: Option<&str>) -> Statement {
         let columns = |names: &[&str]| {
-            names.iter().map(|name| KeyColumn { name: (*name).to_owned(), cast: "pg_catalog.int8".to_owned() }).collect()
+            names
+                .iter()
+                .map(|name| KeyColumn { name: (*name).to_owned(), cast: "pg_catalog.int8".to_owned() })
+                .collect()
         };
         let title = Selected {
             field: "title".to_owned(),

@@ -4,7 +4,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{fields, sync_job::{Mode, Spec, Strategy}},
+    domain::{
+        fields,
+        sync_job::{Mode, Spec, Strategy},
+    },
     source::{
         Column, Relation, RelationKind,
         statement::{KeyColumn, Selected, Statement},
@@ -139,7 +142,8 @@ fn selected(spec: &Spec, relation: &Relation, faults: &mut Faults) -> Vec<Select
                 wire: conversion.wire,
             }),
             Err(fault) => {
-                let place = if wanted.is_some() { format!("field_config.{name}.type") } else { "selected_columns".to_owned() };
+                let place =
+                    if wanted.is_some() { format!("field_config.{name}.type") } else { "selected_columns".to_owned() };
                 faults.add(&place, format!("the column {name}: {fault}"));
             }
         }
@@ -162,7 +166,9 @@ fn id_columns(spec: &Spec, relation: &Relation, faults: &mut Faults) -> Vec<KeyC
     for name in spec.id_columns() {
         match relation.column(name) {
             None => faults.add(FIELD, no_column(relation, name)),
-            Some(column) if column.is_array || ["json", "point", "bytea", "xml"].contains(&column.base_type.as_str()) => {
+            Some(column)
+                if column.is_array || ["json", "point", "bytea", "xml"].contains(&column.base_type.as_str()) =>
+            {
                 faults.add(FIELD, format!("{name} is {}, which can't be ordered or makes no id", column.declared));
             }
             Some(column) if columns.iter().any(|other| other.name == column.name) => {
@@ -211,7 +217,10 @@ fn cursor<'r>(spec: &Spec, relation: &'r Relation, faults: &mut Faults) -> Optio
     match relation.column(name) {
         None => faults.add("cursor_column", no_column(relation, name)),
         Some(column) if column.is_array || !["timestamp", "timestamptz"].contains(&column.base_type.as_str()) => {
-            let message = format!("{name} is {}, and must be a timestamp: only a moment can be compared with when transactions began", column.declared);
+            let message = format!(
+                "{name} is {}, and must be a timestamp: only a moment can be compared with when transactions began",
+                column.declared
+            );
             faults.add("cursor_column", message);
         }
         Some(column) => return Some(column),
@@ -243,7 +252,10 @@ fn declared(spec: &Spec, relation: &Relation, selected: &[Selected], faults: &mu
         if is_named(&spec.sort_by_fields, &one.field) {
             field["sort"] = json!(true);
         }
-        let given = config(spec, &one.column).into_iter().flatten().filter(|(name, _)| !["name", "type"].contains(&name.as_str()));
+        let given = config(spec, &one.column)
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| !["name", "type"].contains(&name.as_str()));
         for (name, value) in given {
             field[name] = value.clone();
         }
@@ -266,7 +278,10 @@ fn judge_fields(spec: &Spec, fields: &[Value], faults: &mut Faults) {
     for (list, names) in lists {
         for name in names {
             // Within an object there may be any field.
-            let nested = name.split_once('.').and_then(|(parent, _)| type_of(parent)).is_some_and(|kind| kind.starts_with("object"));
+            let nested = name
+                .split_once('.')
+                .and_then(|(parent, _)| type_of(parent))
+                .is_some_and(|kind| kind.starts_with("object"));
             match type_of(name) {
                 None if nested => {}
                 None => faults.add(list, format!("there will be no field {name:?}; there will be {}", there())),
@@ -292,11 +307,15 @@ fn judge_fields(spec: &Spec, fields: &[Value], faults: &mut Faults) {
             "defaultSortingField" => faults.add("default_sort_field", fault.message),
             "fields" => faults.add("selected_columns", format!("a collection's fields {}", fault.message)),
             place => {
-                let position: Option<usize> =
-                    place.strip_prefix("fields[").and_then(|rest| rest.split_once(']')).and_then(|(n, _)| n.parse().ok());
-                let name = position.and_then(|n| fields.get(n)).and_then(|field| field["name"].as_str()).unwrap_or_default();
+                let position: Option<usize> = place
+                    .strip_prefix("fields[")
+                    .and_then(|rest| rest.split_once(']'))
+                    .and_then(|(n, _)| n.parse().ok());
+                let name =
+                    position.and_then(|n| fields.get(n)).and_then(|field| field["name"].as_str()).unwrap_or_default();
                 let property = place.split_once("].").map_or("name", |(_, property)| property);
-                let hint = if property == "name" { ": give its column another {\"name\": …} in field_config" } else { "" };
+                let hint =
+                    if property == "name" { ": give its column another {\"name\": …} in field_config" } else { "" };
                 faults.add("field_config", format!("the field {name}, {property}: {}{hint}", fault.message));
             }
         }
@@ -361,9 +380,11 @@ mod tests {
 
     #[test]
     fn a_table_becomes_a_collection() {
-        let spec = spec(json!({ "facet_by_fields": ["price"], "sort_by_fields": ["title"], "default_sort_field": "price",
+        let spec = spec(
+            json!({ "facet_by_fields": ["price"], "sort_by_fields": ["title"], "default_sort_field": "price",
                                 "field_config": { "title": { "name": "label", "locale": "de" } }, "query_by_fields": ["label"],
-                                "sort_by_fields": ["label"] }));
+                                "sort_by_fields": ["label"] }),
+        );
         let plan = Plan::make(&spec, &books()).unwrap();
         assert_eq!(
             plan.fields,
@@ -390,7 +411,11 @@ mod tests {
             (json!({ "facet_by_fields": ["genre"] }), "facet_by_fields", "there will be title, price"),
             (json!({ "default_sort_field": "title" }), "default_sort_field", "number"),
             (json!({ "cursor_column": "title" }), "cursor_column", "must be a timestamp"),
-            (json!({ "field_config": { "title": { "type": "int32" } } }), "field_config.title.type", "it may be string"),
+            (
+                json!({ "field_config": { "title": { "type": "int32" } } }),
+                "field_config.title.type",
+                "it may be string",
+            ),
             (json!({ "field_config": { "title": { "colour": 1 } } }), "field_config", "colour"),
             (json!({ "field_config": { "title": { "name": "id" } } }), "field_config", "another"),
             (json!({ "field_config": { "genre": {} } }), "field_config.genre", "no column"),
@@ -407,7 +432,10 @@ mod tests {
         books.columns[1].not_null = true;
         let plan = Plan::make(&spec(json!({ "document_id_column": "title,id" })), &books).unwrap();
         let names = |columns: &[KeyColumn]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&plan.statement.key), names(&plan.statement.id)), (vec!["id".into()], vec!["title".into(), "id".into()]));
+        assert_eq!(
+            (names(&plan.statement.key), names(&plan.statement.id)),
+            (vec!["id".into()], vec!["title".into(), "id".into()])
+        );
     }
 
     #[test]

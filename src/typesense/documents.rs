@@ -12,7 +12,7 @@ use tokio_util::{
     io::StreamReader,
 };
 
-use super::{CALL_TIMEOUT, Client, Error, error::told, segment, send, send_json};
+use super::{CALL_TIMEOUT, Client, Error, error::told, segment};
 
 /// What became of one line of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +69,8 @@ impl Client {
         timeout: Duration,
     ) -> Result<Imported, Error> {
         let path = format!("/collections/{}/documents/import?action=upsert", segment(collection));
-        let response = send(self.request(Method::POST, &path).timeout(timeout).body(jsonl)).await?;
-        let body = response.bytes().await?;
+        let call = self.request(Method::POST, &path).timeout(timeout).body(jsonl);
+        let body = self.send(call).await?.bytes().await?;
         Ok(line_results(&body, lines))
     }
 
@@ -84,7 +84,7 @@ impl Client {
         let single = by_path.iter().map(|id| self.request(Method::DELETE, &format!("{collection}/{}", segment(id))));
         let calls: Vec<RequestBuilder> = many.chain(single).map(|call| call.timeout(timeout)).collect();
         let calls = calls.into_iter().map(|call| async move {
-            match send(call).await {
+            match self.send(call).await {
                 Ok(_) => Ok(()),
                 // A missing document is as good as deleted; a missing collection is not.
                 Err(Error::Status { status: 404, message }) if message != "Not Found" => Ok(()),
@@ -102,7 +102,7 @@ impl Client {
     pub async fn catch_up(&self, collection: &str) -> Result<bool, Error> {
         const NOBODYS_ID: &str = "\u{1}";
         let path = format!("/collections/{}/documents/{}", segment(collection), segment(NOBODYS_ID));
-        match send(self.request(Method::DELETE, &path)).await {
+        match self.send(self.request(Method::DELETE, &path)).await {
             Err(Error::Status { status: 404, message }) => Ok(message != "Not Found"),
             answer => answer.map(|_| true),
         }
@@ -131,7 +131,7 @@ impl Client {
         }
         for id in by_path {
             let path = format!("/collections/{}/documents/{}", segment(collection), segment(id));
-            match send_json::<Value>(self.request(Method::GET, &path)).await {
+            match self.send_json::<Value>(self.request(Method::GET, &path)).await {
                 Ok(document) => found.extend(read_field(document, field)),
                 Err(Error::Status { status: 404, message }) if message != "Not Found" => {}
                 Err(error) => return Err(error),
@@ -175,8 +175,8 @@ impl Client {
             .query(&[("filter_by", filter), ("include_fields", "id")])
             .timeout(Duration::from_secs(600));
         // Some filters are never answered.
-        let response = tokio::time::timeout(CALL_TIMEOUT, send(export)).await.map_err(|_| Error::TimedOut)??;
-        let body = response.bytes_stream().map_err(std::io::Error::other);
+        let response = tokio::time::timeout(CALL_TIMEOUT, self.send(export)).await.map_err(|_| Error::TimedOut)??;
+        let body = response.stream().map_err(std::io::Error::other);
         let lines = FramedRead::new(StreamReader::new(body), LinesCodec::new_with_max_length(64 << 10));
         Ok(lines.map(|line| {
             let line = line.map_err(|error| Error::Answer(serde::de::Error::custom(error)))?;

@@ -3,91 +3,128 @@
 mod collection;
 mod documents;
 mod error;
+mod nodes;
 mod search;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use reqwest::{Body, Method, RequestBuilder, Response};
-use serde::de::DeserializeOwned;
+use reqwest::{Method, RequestBuilder, Url, header::HeaderValue};
+use serde::{Deserialize, de::DeserializeOwned};
 
-pub use collection::NewCollection;
+pub use collection::{CollectionInfo, NewCollection};
 pub use documents::{Imported, LineResult};
 pub use error::Error;
 pub use search::{Found, SearchResult};
 
-/// One Typesense backend: where it is and how to speak to it. Cheap to clone; connections are shared.
+use self::nodes::{Answer, Nodes};
+
+/// One Typesense backend: its nodes and how to speak to them. Cheap to clone; connections are shared, and so is the knowledge of which
+/// node works.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    base_url: String,
-    api_key: String,
+    nodes: Arc<Nodes>,
+    api_key: HeaderValue,
+    timeout: Duration,
 }
 
-/// How long one call may take, unless the call says otherwise.
+/// How long one call may take, unless the client or the call says otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take until a connection is there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of JSON that are read of one answer.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
+const API_KEY: &str = "x-typesense-api-key";
 
 impl Client {
     /// `base_url` without a path, such as `http://127.0.0.1:8108`.
     pub fn new(base_url: &str, api_key: &str) -> Result<Self, reqwest::Error> {
+        Self::of_nodes(&[base_url.to_owned()], api_key, CALL_TIMEOUT)
+    }
+
+    /// A backend of one or more nodes, in the order in which they are to be asked. `timeout` bounds each call, nodes asked in vain
+    /// included.
+    ///
+    /// A call goes to the node that worked last. Where that can't be connected to or answers 503, the call has had no effect and goes
+    /// to the next at once. A call whose fate is unknown (no answer in time, a connection that broke) fails, and is not sent again
+    /// here; the call after it goes to another node.
+    ///
+    /// # Panics
+    ///
+    /// Where there are no nodes.
+    pub fn of_nodes(urls: &[String], api_key: &str, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let nodes = u32::try_from(urls.len()).unwrap_or(u32::MAX).max(1);
         let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .timeout(CALL_TIMEOUT)
+            // A node that swallows connections leaves time for the others.
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout / nodes))
+            .timeout(timeout)
             .tcp_nodelay(true)
             // The node closes idle connections after 60 s.
             .pool_idle_timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Self { http, base_url: base_url.trim_end_matches('/').to_owned(), api_key: api_key.to_owned() })
+        let urls = urls.iter().map(|url| http.get(url).build().map(|request| request.url().clone()));
+        let nodes = Arc::new(Nodes::new(urls.collect::<Result<_, _>>()?));
+        let mut headers = http.get(nodes.first().clone()).header(API_KEY, api_key).build()?;
+        let mut api_key = headers.headers_mut().remove(API_KEY).unwrap_or(HeaderValue::from_static(""));
+        api_key.set_sensitive(true);
+        Ok(Self { http, nodes, api_key, timeout })
     }
 
-    /// The address, as shown to operators.
+    /// The address of the first node, as shown to operators.
     pub fn base_url(&self) -> &str {
-        &self.base_url
+        self.nodes.first().as_str().trim_end_matches('/')
     }
 
-    /// Whether the node takes reads and writes now.
+    /// Each node by itself, with its address.
+    pub fn each_node(&self) -> impl Iterator<Item = (String, Self)> + '_ {
+        self.nodes.urls().iter().map(|url| {
+            let nodes = Arc::new(Nodes::new(vec![url.clone()]));
+            (url.as_str().trim_end_matches('/').to_owned(), Self { nodes, ..self.clone() })
+        })
+    }
+
+    /// Whether a node takes reads and writes now.
     pub async fn healthy(&self) -> bool {
-        let call = self.request(Method::GET, "/health").timeout(Duration::from_secs(3));
-        matches!(call.send().await, Ok(response) if response.status().is_success())
+        self.health().await.is_ok()
+    }
+
+    /// As [`Client::healthy`], with the reason where none does.
+    pub async fn health(&self) -> Result<(), Error> {
+        let call = self.request(Method::GET, "/health").timeout(CONNECT_TIMEOUT.min(self.timeout));
+        self.send(call).await.map(drop)
+    }
+
+    /// The release of the node that answers.
+    pub async fn version(&self) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        struct Debug {
+            version: String,
+        }
+        self.send_json::<Debug>(self.request(Method::GET, "/debug")).await.map(|debug| debug.version)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base_url)).header("x-typesense-api-key", &self.api_key)
+        self.http.request(method, self.address(path)).header(API_KEY, self.api_key.clone())
     }
-}
 
-/// Sends, and turns every status that is not a success into [`Error::Status`].
-async fn send(request: RequestBuilder) -> Result<Response, Error> {
-    let response = request.send().await?;
-    if response.status().is_success() {
-        return Ok(response);
+    /// On the first node; where it goes is decided when it is sent.
+    fn address(&self, path: &str) -> Url {
+        let mut url = self.nodes.first().clone();
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_path(path);
+        url.set_query(query);
+        url
     }
-    let status = response.status().as_u16();
-    let body = response.text().await.unwrap_or_default();
-    Err(Error::status(status, &body))
-}
 
-async fn send_json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
-    read_json(send(request).await?).await
-}
+    /// Sends, and turns every status that is not a success into [`Error::Status`].
+    async fn send(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        nodes::send(&self.http, &self.nodes, request.build()?, self.timeout).await
+    }
 
-/// An answer's JSON, unless it is too large.
-async fn read_json<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
-    let body = Limited::new(Body::from(response), MAX_ANSWER_BYTES);
-    let bytes = body.collect().await.map_err(broken_off)?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(Error::Answer)
-}
-
-/// Why an answer was not read to its end.
-fn broken_off(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    match error.downcast::<reqwest::Error>() {
-        Ok(error) => Error::Transport(*error),
-        Err(error) if error.is::<LengthLimitError>() => Error::TooLarge,
-        Err(error) => Error::Answer(serde::de::Error::custom(error)),
+    async fn send_json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+        self.send(request).await?.json().await
     }
 }
 
@@ -107,18 +144,7 @@ fn segment(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, MAX_ANSWER_BYTES, Response, read_json, segment};
-
-    #[tokio::test]
-    async fn an_answer_is_read_up_to_its_limit() {
-        let answer = |bytes: usize| {
-            let mut json = vec![b' '; bytes - 1];
-            json.push(b'7');
-            read_json::<u8>(Response::from(axum::http::Response::new(json)))
-        };
-        assert!(matches!(answer(MAX_ANSWER_BYTES).await, Ok(7)));
-        assert!(matches!(answer(MAX_ANSWER_BYTES + 1).await, Err(Error::TooLarge)));
-    }
+    use super::segment;
 
     #[test]
     fn a_path_segment_holds_any_id() {

@@ -4,7 +4,7 @@ use reqwest::{Method, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-use super::{Client, Error, error::told, send_json};
+use super::{Client, Error, error::told};
 
 /// One search's answer within a multi-search, or the error that the node gave for this search alone.
 pub type SearchResult<T> = Result<T, Error>;
@@ -77,7 +77,7 @@ impl Client {
         let path = format!("/multi_search?limit_multi_searches={}", searches.len());
         let body = format!("{{\"searches\":[{}]}}", searches.join(","));
         let call = self.request(Method::POST, &path).header(header::CONTENT_TYPE, "application/json").body(body);
-        send_json::<Answer<T>>(call).await.map(|answer| answer.results)
+        self.send_json::<Answer<T>>(call).await.map(|answer| answer.results)
     }
 }
 

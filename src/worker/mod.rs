@@ -15,18 +15,21 @@ mod reconcile;
 mod resolve_filter_delete;
 mod send;
 mod sweep;
+mod sync;
 mod target;
 
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tidewell_jobs::{ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, Runtime, RuntimeOptions};
+use tidewell_jobs::{
+    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunSync, Runtime, RuntimeOptions,
+};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     db::{self, prune::Keep},
-    domain::backoff::Backoff,
+    domain::{backoff::Backoff, seal::Sealer},
     typesense,
 };
 
@@ -51,6 +54,18 @@ pub struct Options {
     /// The time between two scans for lanes that nobody attends.
     pub poll: Duration,
     pub keep: Keep,
+    pub sync: SyncOptions,
+}
+
+/// How a worker does table syncs.
+#[derive(Clone, Debug)]
+pub struct SyncOptions {
+    /// How often due syncs are looked for; `None`: this worker does not look for them.
+    pub schedule_every: Option<Duration>,
+    /// Jobs that are run side by side.
+    pub runs_at_once: usize,
+    /// Imports of one run side by side.
+    pub imports_at_once: usize,
 }
 
 /// What all jobs of one worker process share.
@@ -63,24 +78,32 @@ struct Worker {
     drains: Semaphore,
     targets: target::Targets,
     careful: careful::Careful,
+    syncs: sync::Syncs,
     shutdown: CancellationToken,
 }
 
 /// Runs every job until `shutdown`, then ends what is under way.
-pub async fn run(pool: PgPool, typesense: typesense::Client, options: Options, shutdown: CancellationToken) {
-    let poll = options.poll;
+pub async fn run(
+    pool: PgPool,
+    typesense: typesense::Client,
+    sealer: Option<Sealer>,
+    options: Options,
+    shutdown: CancellationToken,
+) {
+    let (poll, schedule_every) = (options.poll, options.sync.schedule_every);
     let worker = Arc::new(Worker {
         gate: gate::Gate::new(options.max_concurrency),
         // A few more than imports: while one lane settles, another may send.
         drains: Semaphore::new(options.max_concurrency + 2),
         targets: target::Targets::default(),
         careful: careful::Careful::default(),
+        syncs: sync::Syncs::new(sealer, options.sync.runs_at_once, options.sync.imports_at_once),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
         typesense,
         options,
     });
-    let runtime = Runtime::new(pool, RuntimeOptions { poll, ..RuntimeOptions::default() })
+    let mut runtime = Runtime::new(pool, RuntimeOptions { poll, ..RuntimeOptions::default() })
         .handle::<ProjectLane, _, _>({
             let worker = worker.clone();
             move |job| project_lane::handle(worker.clone(), job)
@@ -97,14 +120,26 @@ pub async fn run(pool: PgPool, typesense: typesense::Client, options: Options, s
             let worker = worker.clone();
             move |_| prune_finished::handle(worker.clone())
         })
+        .handle::<RunSync, _, _>({
+            let worker = worker.clone();
+            move |job| sync::handle(worker.clone(), job)
+        })
+        .handle::<EnqueueDueSyncs, _, _>({
+            let worker = worker.clone();
+            move |_| sync::schedule::handle(worker.clone())
+        })
         .every(ReadBackFlights::EVERY, || ReadBackFlights)
         .every(PruneFinished::EVERY, || PruneFinished);
+    if let Some(every) = schedule_every {
+        runtime = runtime.every(every, || EnqueueDueSyncs);
+    }
     tokio::join!(
         runtime.run(shutdown),
         sweep::sweep(worker.clone()),
         worker.gate.attend(&worker.typesense, &worker.shutdown),
         heartbeat(&worker),
     );
+    sync::ended(&worker).await;
     if let Err(error) = db::worker::leave(&worker.pool, &worker.options.name).await {
         tracing::warn!(%error, "could not sign off");
     }

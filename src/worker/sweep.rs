@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use tokio::task::JoinSet;
 
-use super::{Worker, resolve_filter_delete};
+use super::{Worker, resolve_filter_delete, sync};
 use crate::db::{self, lane::Lane};
 
 /// Lanes that one look takes on: the next look takes the others.
@@ -29,6 +29,7 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
             }
         }
         while resolving.try_join_next().is_some() {}
+        report(sync::sweep(&worker).await);
         if worker.gate.is_open() {
             continue;
         }
@@ -56,6 +57,6 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
 
 fn report(done: Result<(), sqlx::Error>) {
     if let Err(error) = done {
-        tracing::warn!(%error, "a look at the unattended lanes broke off");
+        tracing::warn!(%error, "a look for unattended work broke off");
     }
 }

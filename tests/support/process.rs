@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, mpsc},
@@ -30,6 +30,16 @@ pub fn tidewell(arguments: &[&str], settings: &[(String, String)]) -> Command {
 /// Runs a command to its end.
 pub fn run(arguments: &[&str], settings: &[(String, String)]) -> Output {
     tidewell(arguments, settings).output().expect("tidewell runs")
+}
+
+/// Runs a command to its end, with something on its stdin.
+pub fn run_with_stdin(arguments: &[&str], settings: &[(String, String)], stdin: &str) -> Output {
+    let mut command = tidewell(arguments, settings);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("tidewell starts");
+    // One that does not read it may be gone already.
+    let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
+    child.wait_with_output().expect("its end")
 }
 
 /// A process that stays; killed when it is dropped.

@@ -31,7 +31,7 @@ impl Secrets {
 
     /// Those of the folder, made on first use.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        if let Some(secrets) = read(folder, Self::FILE)? {
+        if let Some(secrets) = Self::read(folder)? {
             return Ok(secrets);
         }
         let secrets = Self {
@@ -43,6 +43,11 @@ impl Secrets {
         };
         secrets.keep(folder)?;
         Ok(secrets)
+    }
+
+    /// Those of the folder, where `dev` has been started.
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
+        read(folder, Self::FILE)
     }
 
     pub(crate) fn keep(&self, folder: &Path) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `tidewell dev`: everything on this machine in one process, servers included, and stopped together.
 
+mod backend;
 mod banner;
 mod demo;
 pub(super) mod files;
@@ -12,13 +13,14 @@ use sqlx::PgPool;
 use tidewell::{
     config, db,
     dev::{Options, PostgresOptions, Servers, TypesenseOptions, default_cache},
+    domain::{backend::PlainHttp, seal::Sealer},
     http, typesense, worker,
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::files::{DevJson, Secrets};
-use super::{Session, database, process, shutdown};
+use super::{Session, database, process, sealing, shutdown};
 
 /// Everything that `dev` keeps, in the current folder.
 pub(super) const FOLDER: &str = ".tidewell";
@@ -107,10 +109,12 @@ async fn live(
     }
     let ours = format!("dev-{}-", secrets.folder_id);
     take_over(&pool, &ours).await?;
+    let master = session.config.secret.as_ref().unwrap_or(&secrets.secret);
+    let sealer = Sealer::new(master, session.config.previous_secret.as_deref());
+    backend::register(&pool, &sealer, &place).await?;
 
     let stop = shutdown.child_token();
     let worker = format!("{ours}{}", std::process::id());
-    let master = session.config.secret.as_ref().unwrap_or(&secrets.secret);
     let mut processes = processes(session, &place, master, listener, pool.clone(), worker, &stop)?;
     let until_told = async {
         let keys = match args.no_demo {
@@ -140,9 +144,9 @@ async fn live(
 
 /// Takes what dead processes of this folder have left behind. It is locked, so none of them lives.
 async fn take_over(pool: &PgPool, workers: &str) -> Result<(), sqlx::Error> {
-    let released = db::lane::release_all(pool, workers).await?;
+    let released = db::lane::release_all(pool, workers).await? + db::sync::lease::release_all(pool, workers).await?;
     if released > 0 {
-        tracing::info!(released, "took over the lanes that a dead process held");
+        tracing::info!(released, "took over the lanes and sync jobs that a dead process held");
     }
     db::worker::forget_all(pool, workers).await
 }
@@ -159,15 +163,21 @@ fn processes(
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let config = &session.config;
     let typesense = typesense::Client::new(&place.typesense_url, &place.typesense_api_key)?;
-    let secrets = http::Secrets { operator_key: Some(&place.operator_key), master: Some(master_secret) };
-    let state = http::State::new(pool, typesense.clone(), secrets, process::limits(config));
+    let secrets = http::Secrets {
+        operator_key: Some(&place.operator_key),
+        master: Some(master_secret),
+        previous_master: config.previous_secret.as_deref(),
+    };
+    let plain_http = sealing::plain_http(config, PlainHttp::OnThisMachine);
+    let state = http::State::new(pool, typesense.clone(), secrets, process::limits(config), plain_http);
     let pool = db::connect_lazily(&place.database_url, config.database_connections)?;
     let options = process::worker_options(config, worker);
+    let sealer = Sealer::new(master_secret, config.previous_secret.as_deref());
     let mut processes = JoinSet::new();
     processes.spawn(process::front_end(listener, state, stop.clone()));
     let stop = stop.clone();
     processes.spawn(async move {
-        worker::run(pool.clone(), typesense, options, stop).await;
+        worker::run(pool.clone(), typesense, Some(sealer), options, stop).await;
         pool.close().await;
         Ok(())
     });

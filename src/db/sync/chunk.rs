@@ -86,7 +86,13 @@ pub async fn put(conn: &mut PgConnection, job_id: Uuid, collection: &str, chunk:
 }
 
 /// Takes a chunk over into a newer pass as it is.
-pub async fn carry(conn: &mut PgConnection, job_id: Uuid, collection: &str, from: Place, to: Place) -> Result<(), sqlx::Error> {
+pub async fn carry(
+    conn: &mut PgConnection,
+    job_id: Uuid,
+    collection: &str,
+    from: Place,
+    to: Place,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_chunks set generation = $5, ordinal = $6
          where job_id = $1 and collection = $2 and generation = $3 and ordinal = $4",
@@ -103,7 +109,12 @@ pub async fn carry(conn: &mut PgConnection, job_id: Uuid, collection: &str, from
 }
 
 /// Removes chunks whose ranges a newer pass has read.
-pub async fn remove(conn: &mut PgConnection, job_id: Uuid, collection: &str, places: &[Place]) -> Result<(), sqlx::Error> {
+pub async fn remove(
+    conn: &mut PgConnection,
+    job_id: Uuid,
+    collection: &str,
+    places: &[Place],
+) -> Result<(), sqlx::Error> {
     let (generations, ordinals): (Vec<i64>, Vec<i64>) =
         places.iter().map(|place| (place.generation, place.ordinal)).unzip();
     sqlx::query(

@@ -67,7 +67,8 @@ pub async fn put(
     entries: &[(&str, Option<Entry>)],
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<&str> = entries.iter().map(|(id, _)| *id).collect();
-    let packed: Vec<Option<Vec<u8>>> = entries.iter().map(|(_, entry)| entry.map(|entry| entry.pack().to_vec())).collect();
+    let packed: Vec<Option<Vec<u8>>> =
+        entries.iter().map(|(_, entry)| entry.map(|entry| entry.pack().to_vec())).collect();
     sqlx::query(
         "insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
          select $1, $2, * from unnest($3::text[], $4::bytea[])

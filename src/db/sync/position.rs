@@ -14,6 +14,8 @@ pub struct Position {
     pub ordinal: i64,
     /// The last reconciled key.
     pub position: Option<Vec<String>>,
+    /// Nothing is left to read.
+    pub is_done: bool,
     pub cursor_since: Option<DateTime<Utc>>,
     /// The mapping that it began with.
     pub mapping: String,
@@ -22,7 +24,7 @@ pub struct Position {
 /// Where a run stands; `None` before its pass has begun.
 pub async fn find(pool: &PgPool, run_id: Uuid) -> Result<Option<Position>, sqlx::Error> {
     sqlx::query_as(
-        "select collection, generation, ordinal, position, cursor_since, mapping from tidewell.sync_positions where run_id = $1",
+        "select collection, generation, ordinal, position, is_done, cursor_since, mapping from tidewell.sync_positions where run_id = $1",
     )
     .bind(run_id)
     .fetch_optional(pool)
@@ -45,9 +47,9 @@ pub async fn begin(
          insert into tidewell.sync_positions (run_id, collection, generation, cursor_since, mapping)
          select $1, $3, generation, $4, $5 from next
          on conflict (run_id) do update
-         set collection = excluded.collection, generation = excluded.generation, ordinal = 0, position = null,
+         set collection = excluded.collection, generation = excluded.generation, ordinal = 0, position = null, is_done = false,
              cursor_since = excluded.cursor_since, mapping = excluded.mapping
-         returning collection, generation, ordinal, position, cursor_since, mapping",
+         returning collection, generation, ordinal, position, is_done, cursor_since, mapping",
     )
     .bind(run_id)
     .bind(job_id)

@@ -169,28 +169,26 @@ pub async fn begin(pool: &PgPool, id: Uuid) -> Result<Option<Run>, sqlx::Error> 
     .await
 }
 
-/// Says what kind of run it is and how many rows there are to read.
-pub async fn set_scope(pool: &PgPool, id: Uuid, rebuild: bool, expected: Option<i64>) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update public.typesense_sync_runs
-         set rebuild = $2, expected_row_count = greatest($3, source_row_count) where id = $1",
-    )
-    .bind(id)
-    .bind(rebuild)
-    .bind(expected)
-    .execute(pool)
-    .await
-    .map(drop)
+/// Says how many rows there are to read.
+pub async fn set_expected(pool: &PgPool, id: Uuid, rows: Option<i64>) -> Result<(), sqlx::Error> {
+    sqlx::query("update public.typesense_sync_runs set expected_row_count = $2 where id = $1")
+        .bind(id)
+        .bind(rows)
+        .execute(pool)
+        .await
+        .map(drop)
 }
 
-/// Begins a run anew: what it has counted no longer counts.
-pub async fn restart(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+/// Begins a run's pass, or begins it anew: what it has counted no longer counts.
+pub async fn restart(conn: &mut PgConnection, id: Uuid, rebuild: bool) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update public.typesense_sync_runs
-         set imported_count = 0, deleted_count = 0, failed_count = 0, unchanged_count = 0, source_row_count = 0, progress_pct = 0
+         set rebuild = $2, imported_count = 0, deleted_count = 0, failed_count = 0, unchanged_count = 0, source_row_count = 0,
+             progress_pct = 0
          where id = $1",
     )
     .bind(id)
+    .bind(rebuild)
     .execute(conn)
     .await
     .map(drop)
@@ -264,12 +262,17 @@ pub async fn is_cancelled(pool: &PgPool, id: Uuid) -> Result<bool, sqlx::Error> 
 pub struct Ending<'a> {
     pub status: Status,
     pub error: Option<&'a str>,
-    /// When the job is due next.
+    /// When the job is due next, unless that lies ahead already.
     pub next_sync_at: Option<DateTime<Utc>>,
 }
 
 /// Ends a run and notes on its job how it went; false where the lease is lost, and nothing is written.
-pub async fn finish(conn: &mut PgConnection, run_id: Uuid, lease: &Lease, ending: &Ending<'_>) -> Result<bool, sqlx::Error> {
+pub async fn finish(
+    conn: &mut PgConnection,
+    run_id: Uuid,
+    lease: &Lease,
+    ending: &Ending<'_>,
+) -> Result<bool, sqlx::Error> {
     if !super::lease::renew(&mut *conn, lease).await? {
         return Ok(false);
     }
@@ -282,7 +285,9 @@ pub async fn finish(conn: &mut PgConnection, run_id: Uuid, lease: &Lease, ending
              returning *
          )
          update public.typesense_sync_jobs
-         set last_sync_status = $3, last_sync_error = $4, next_sync_at = $5,
+         set last_sync_status = $3, last_sync_error = $4,
+             -- What was due to come stays, and so does a job that was changed while it ran.
+             next_sync_at = case when next_sync_at > clock_timestamp() or updated_at > ended.started_at then next_sync_at else $5 end,
              -- Fresh as of when the reading began: what changed since may not have been seen.
              last_synced_at = case when $3 = 'success' then ended.started_at else last_synced_at end,
              last_source_row_count = case when $3 = 'cancelled' then last_source_row_count else ended.source_row_count end,

@@ -134,7 +134,7 @@ async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(),
     let counts = settlement.counts;
     sqlx::query(
         "with moved as (
-             update tidewell.sync_positions set position = $2, ordinal = $3 + 1 where run_id = $1
+             update tidewell.sync_positions set position = $2, ordinal = $3 + 1, is_done = $2 is null where run_id = $1
          )
          update public.typesense_sync_runs
          set source_row_count = source_row_count + $4, imported_count = imported_count + $5, deleted_count = deleted_count + $6,

@@ -55,9 +55,8 @@ pub async fn set_collection(
 pub async fn swap(conn: &mut PgConnection, job_id: Uuid, collection: &str, mapping: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_states
-         set previous_collection = case when collection is distinct from $2 then collection else previous_collection end,
-             collection = $2, owns_collection = true, mapping = $3
-         where job_id = $1",
+         set previous_collection = collection, previous_mapping = mapping, collection = $2, owns_collection = true, mapping = $3
+         where job_id = $1 and collection is distinct from $2",
     )
     .bind(job_id)
     .bind(collection)
@@ -67,11 +66,12 @@ pub async fn swap(conn: &mut PgConnection, job_id: Uuid, collection: &str, mappi
     .map(drop)
 }
 
-/// Notes that the collection before is the one again. The next run compares it with what is known of it; by another mapping, anew.
+/// Notes that the collection before is the one again, with the mapping that it was made by.
 pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_states
-         set collection = previous_collection, previous_collection = collection, cursor_since = null
+         set collection = previous_collection, previous_collection = collection, mapping = previous_mapping,
+             previous_mapping = mapping, cursor_since = null
          where job_id = $1 and previous_collection is not null",
     )
     .bind(job_id)

@@ -36,7 +36,7 @@ impl From<Error> for Refused {
             tracing::error!(reason, "a part of a request failed");
         }
         let problem = error.problem();
-        Self { code: status(&problem).as_u16(), error: message(&problem) }
+        Self { code: status(&problem).as_u16(), error: problem.in_a_sentence() }
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn wrap(request: Request, next: Next) -> Response {
     for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE] {
         parts.headers.remove(name);
     }
-    (parts.status, parts.headers, Json(Message { message: message(&problem) })).into_response()
+    (parts.status, parts.headers, Json(Message { message: problem.in_a_sentence() })).into_response()
 }
 
 /// Typesense knows one status for requests that are wrong.
@@ -58,14 +58,6 @@ pub(super) fn status(problem: &Problem) -> StatusCode {
         "validation_failed" => StatusCode::BAD_REQUEST,
         _ => StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     }
-}
-
-/// What is wrong, in one sentence: each fault with its place.
-pub(super) fn message(problem: &Problem) -> String {
-    if problem.errors.is_empty() {
-        return problem.detail.clone();
-    }
-    problem.errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect::<Vec<_>>().join("; ")
 }
 
 /// What any of these routes may answer.

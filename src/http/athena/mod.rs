@@ -1,0 +1,75 @@
+//! Athena's routes, with Athena's envelopes.
+//!
+//! A handler here is like any other of the front end: its errors, and those of its extractors, become Athena's on their way out. It
+//! answers with [`envelope::ok`] and need not ask who calls, for the guard has.
+
+mod backends;
+mod envelope;
+mod inspect;
+
+use axum::{
+    extract::{Request, State as Shared},
+    http::HeaderMap,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use tower_http::{catch_panic::CatchPanicLayer, decompression::RequestDecompressionLayer};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Error, State, body,
+    caller::{Caller, Identity, identify},
+    openapi, request_id,
+};
+use crate::domain::key::Right;
+
+/// Everything below `/typesense`, whether there is such a route or not: credentials and rights are judged before the body, the route
+/// and the method.
+pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
+    let (routes, openapi) = offered().split_for_parts();
+    let routes = ["/typesense", "/typesense/", "/typesense/{*rest}"]
+        .into_iter()
+        .fold(routes, |routes, path| routes.route(path, any(no_route)))
+        .method_not_allowed_fallback(openapi::method_not_allowed)
+        .layer(RequestDecompressionLayer::new())
+        .layer(middleware::from_fn(body::known_coding))
+        .layer(middleware::from_fn_with_state(state.clone(), guard))
+        .layer(CatchPanicLayer::custom(request_id::panicked))
+        .layer(middleware::from_fn(envelope::wrap));
+    let mut routes = OpenApiRouter::from(routes);
+    *routes.get_openapi_mut() = openapi;
+    routes
+}
+
+/// What is offered, with whole paths.
+pub(super) fn offered() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(backends::list, backends::create))
+        .routes(routes!(backends::show, backends::update, backends::delete))
+        .routes(routes!(inspect::test))
+        .routes(routes!(inspect::collections))
+}
+
+async fn no_route() -> Error {
+    Error::not_found("route: /openapi.json lists them")
+}
+
+async fn guard(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    match judge(&state, request.headers()).await {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn judge(state: &State, headers: &HeaderMap) -> Result<(), Error> {
+    let detail = match identify(state, headers).await? {
+        Identity::Caller(Caller::Operator) => return Ok(()),
+        Identity::Gateway(key) if key.rights.iter().any(|right| right == Right::TypesenseProxy.as_str()) => {
+            return Ok(());
+        }
+        Identity::Gateway(_) => "this key lacks the right gateway.typesense_proxy",
+        Identity::Caller(_) => "this is for the operator and for gateway keys",
+    };
+    Err(Error::Forbidden { code: "forbidden", detail })
+}

@@ -1,0 +1,129 @@
+//! Where a run's documents go: the collection that is there, a new one beside it, or the first.
+//!
+//! `collection_name` is an alias of the collection that holds the documents, `{collection_name}_v{n}`, so that another can take its
+//! place at once. Only where a collection of that very name was there before, the documents go into that one; it is shared, and nothing
+//! in it is touched but what the job has written. As everywhere, writes name the collection, never the alias.
+
+use uuid::Uuid;
+
+use super::stop::Stop;
+use crate::{
+    db::sync::state::State,
+    domain::sync_job::{Spec, Strategy},
+    sync::Plan,
+    typesense::{self, NewCollection},
+};
+
+/// Where a run writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Into the collection that is there.
+    Live { collection: String },
+    /// Into the first one, made just now, or found: searched from the start.
+    First { collection: String, is_owned: bool },
+    /// Into a new one, which takes the other's place when it is complete.
+    Beside { collection: String },
+}
+
+impl Target {
+    pub(super) fn collection(&self) -> &str {
+        match self {
+            Self::Live { collection } | Self::First { collection, .. } | Self::Beside { collection } => collection,
+        }
+    }
+}
+
+/// Decides where a run writes, and makes the collection.
+pub(super) async fn choose(
+    typesense: &typesense::Client,
+    spec: &Spec,
+    plan: &Plan,
+    state: &State,
+) -> Result<Target, Stop> {
+    let name = &spec.collection_name;
+    if let Some(collection) = &state.collection {
+        // Asked by a write, which a node that has just started answers rightly.
+        let is_there = typesense.catch_up(collection).await?;
+        let is_same = state.mapping.as_deref() == Some(&plan.mapping);
+        match (is_there, state.owns_collection) {
+            (true, true) if is_same && spec.sync_strategy == Strategy::Upsert => {
+                return Ok(Target::Live { collection: collection.clone() });
+            }
+            (true, true) => return beside(typesense, name, plan).await,
+            // What it holds of others can't be built anew; hashes of another mapping make all rows count as changed.
+            (true, false) if collection == name => return Ok(Target::Live { collection: collection.clone() }),
+            _ => {}
+        }
+    }
+    if typesense.catch_up(name).await? {
+        if typesense.collection(name).await?.is_some() {
+            if spec.sync_strategy == Strategy::Full {
+                return Err(Stop::Fail(format!(
+                    "{name} is a collection, and the strategy full needs that name for an alias: give the job another \
+                     collection_name, or the strategy upsert"
+                )));
+            }
+            return Ok(Target::First { collection: name.clone(), is_owned: false });
+        }
+        // Somebody's alias: what is behind it is searched until the new collection is complete.
+        return beside(typesense, name, plan).await;
+    }
+    let collection = create(typesense, name, plan).await?;
+    typesense.put_alias(name, &collection).await?;
+    Ok(Target::First { collection, is_owned: true })
+}
+
+async fn beside(typesense: &typesense::Client, name: &str, plan: &Plan) -> Result<Target, Stop> {
+    Ok(Target::Beside { collection: create(typesense, name, plan).await? })
+}
+
+/// Makes a collection under the next free number.
+async fn create(typesense: &typesense::Client, name: &str, plan: &Plan) -> Result<String, Stop> {
+    let collections = typesense.list_collections().await?;
+    let number = |found: &str| found.strip_prefix(name)?.strip_prefix("_v")?.parse::<u64>().ok();
+    let last = collections.iter().filter_map(|found| number(&found.name)).max().unwrap_or(0);
+    for number in last + 1.. {
+        let collection = format!("{name}_v{number}");
+        let new = NewCollection {
+            name: &collection,
+            fields: plan.fields.clone(),
+            default_sorting_field: plan.default_sorting_field.as_deref(),
+            enable_nested_fields: true,
+        };
+        if typesense.create_collection(&new).await? {
+            tracing::info!(collection, "made the collection");
+            return Ok(collection);
+        }
+    }
+    unreachable!("one of the numbers is free")
+}
+
+/// Lets a complete collection take the place of the one before.
+///
+/// # Errors
+/// [`Stop::Fail`] where it does not hold as many documents as were written: then it is removed, and the old one stays.
+pub(super) async fn swap(
+    typesense: &typesense::Client,
+    run_id: Uuid,
+    spec: &Spec,
+    collection: &str,
+    written: u64,
+) -> Result<(), Stop> {
+    if typesense.alias(&spec.collection_name).await?.as_deref() == Some(collection) {
+        return Ok(());
+    }
+    let holds = match typesense.catch_up(collection).await? {
+        true => typesense.collection(collection).await?.map(|found| found.num_documents),
+        false => None,
+    };
+    if holds != Some(written) {
+        typesense.delete_collection(collection).await?;
+        let holds = holds.map_or_else(|| "is gone".to_owned(), |holds| format!("holds {holds}"));
+        return Err(Stop::Fail(format!(
+            "{written} documents were written to {collection}, which {holds}: it was not put in place"
+        )));
+    }
+    typesense.put_alias(&spec.collection_name, collection).await?;
+    tracing::info!(%run_id, alias = spec.collection_name, collection, "swapped the collection");
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Sending documents of a run: several imports side by side, judged line by line.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use tokio::sync::Semaphore;
+
+use super::stop::Stop;
+use crate::typesense::{self, LineResult};
+
+/// Bytes of one import at most; a single larger document goes alone.
+const IMPORT_BYTES: usize = 2 << 20;
+/// How often a single line is tried that fails while the backend is well.
+const TRIES: i32 = 4;
+/// Between two tries of lines that failed.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// Where documents go, and how many at once.
+pub(super) struct Importer {
+    pub(super) typesense: typesense::Client,
+    pub(super) collection: String,
+    pub(super) timeout: Duration,
+    /// Documents of one import.
+    pub(super) batch_size: usize,
+    /// After each import.
+    pub(super) delay: Duration,
+    /// Imports at once, all ranges together.
+    pub(super) places: Semaphore,
+    pub(super) at_once: usize,
+}
+
+/// A document that Typesense does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Its place among those that were sent.
+    pub(super) position: usize,
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) attempts: i32,
+}
+
+/// A document and its place.
+type Line<'a> = (usize, &'a str);
+
+impl Importer {
+    /// Upserts documents; gives those that were refused.
+    ///
+    /// # Errors
+    /// Where the backend is away: what was sent may or may not have been applied.
+    pub(super) async fn upsert(&self, documents: &[&str]) -> Result<Vec<Refusal>, Stop> {
+        let lines: Vec<Line<'_>> = documents.iter().copied().enumerate().collect();
+        // Boxed, or the compiler can't prove that the run is `Send`.
+        let sends: Vec<BoxFuture<'_, _>> =
+            batches(&lines, self.batch_size).into_iter().map(|batch| self.send_in_turn(batch).boxed()).collect();
+        let refused: Vec<Vec<Refusal>> = stream::iter(sends).buffer_unordered(self.at_once).try_collect().await?;
+        Ok(refused.concat())
+    }
+
+    async fn send_in_turn(&self, batch: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
+        let _place = self.places.acquire().await.map_err(|_| Stop::Shutdown)?;
+        let refused = self.send(batch, 1).await;
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        refused
+    }
+
+    /// Deletes documents; those that are not there are no error.
+    pub(super) async fn delete(&self, ids: &[&str]) -> Result<(), Stop> {
+        let _place = self.places.acquire().await.map_err(|_| Stop::Shutdown)?;
+        Ok(self.typesense.delete(&self.collection, ids, self.timeout).await?)
+    }
+
+    fn send<'a>(&'a self, batch: Vec<Line<'a>>, attempt: i32) -> BoxFuture<'a, Result<Vec<Refusal>, Stop>> {
+        Box::pin(async move {
+            let mut body = Vec::with_capacity(batch.iter().map(|(_, document)| document.len() + 1).sum());
+            for (_, document) in &batch {
+                body.extend_from_slice(document.as_bytes());
+                body.push(b'\n');
+            }
+            match self.typesense.import(&self.collection, Bytes::from(body), batch.len(), self.timeout).await {
+                Ok(results) => self.judge(batch, results, attempt).await,
+                Err(error) => self.divide(batch, error, attempt).await,
+            }
+        })
+    }
+
+    /// Tries lines again that may pass.
+    async fn judge<'a>(
+        &'a self,
+        batch: Vec<Line<'a>>,
+        results: Vec<LineResult>,
+        attempt: i32,
+    ) -> Result<Vec<Refusal>, Stop> {
+        let (mut refused, mut again) = (Vec::new(), Vec::new());
+        for ((position, document), result) in batch.into_iter().zip(results) {
+            let (code, message, may_pass) = match result {
+                LineResult::Imported => continue,
+                LineResult::Refused { code: code @ (408 | 429 | 500..), message } => {
+                    (format!("typesense_{code}"), message, true)
+                }
+                LineResult::Refused { message, .. } => ("document_refused".to_owned(), message, false),
+                LineResult::Unanswered => ("unanswered".to_owned(), "the answer had no line for it".to_owned(), true),
+            };
+            match may_pass && attempt < TRIES {
+                true => again.push((position, document)),
+                false => refused.push(Refusal { position, code, message, attempts: attempt }),
+            }
+        }
+        if !again.is_empty() {
+            tokio::time::sleep(TRY_AGAIN_AFTER).await;
+            refused.extend(self.send(again, attempt + 1).await?);
+        }
+        Ok(refused)
+    }
+
+    /// A request failed as a whole. While the backend is well, one of its documents is to blame: halves find it.
+    async fn divide<'a>(
+        &'a self,
+        mut batch: Vec<Line<'a>>,
+        error: typesense::Error,
+        attempt: i32,
+    ) -> Result<Vec<Refusal>, Stop> {
+        if error.refuses_work() || error.is_transient() && !self.typesense.healthy().await {
+            return Err(Stop::Pause(error.to_string()));
+        }
+        if batch.len() > 1 {
+            let second = batch.split_off(batch.len() / 2);
+            let mut refused = self.send(batch, attempt).await?;
+            refused.extend(self.send(second, attempt).await?);
+            return Ok(refused);
+        }
+        if error.is_transient() && attempt < TRIES {
+            tokio::time::sleep(TRY_AGAIN_AFTER).await;
+            return self.send(batch, attempt + 1).await;
+        }
+        let code = error.status_code().map_or_else(|| "unanswered".to_owned(), |status| format!("typesense_{status}"));
+        let message = error.to_string();
+        let refusal = |(position, _): Line<'_>| Refusal {
+            position,
+            code: code.clone(),
+            message: message.clone(),
+            attempts: attempt,
+        };
+        Ok(batch.into_iter().map(refusal).collect())
+    }
+}
+
+/// Cuts lines into imports by number and bytes.
+fn batches<'a>(lines: &[Line<'a>], most: usize) -> Vec<Vec<Line<'a>>> {
+    let mut batches: Vec<Vec<Line<'a>>> = Vec::new();
+    let mut bytes = 0;
+    for line in lines {
+        bytes += line.1.len();
+        match batches.last_mut().filter(|batch| batch.len() < most && bytes <= IMPORT_BYTES) {
+            Some(batch) => batch.push(*line),
+            None => {
+                batches.push(vec![*line]);
+                bytes = line.1.len();
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_is_bounded_in_documents_and_bytes() {
+        let large = "x".repeat(IMPORT_BYTES - 2);
+        let documents = ["a", "b", "c", &large, "d", "e"];
+        let lines: Vec<Line<'_>> = documents.into_iter().enumerate().collect();
+        let cut = |most| batches(&lines, most).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(cut(2), [2, 1, 2, 1]);
+        assert_eq!(cut(100), [3, 3]);
+        assert_eq!(batches(&[], 5).len(), 0);
+    }
+}

@@ -1,0 +1,132 @@
+//! One pass over a source: reading goes ahead, several ranges are written side by side, and each is settled in the order of keys.
+
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    import::{Importer, Refusal},
+    scan::{Piece, Scan},
+    stop::Stop,
+};
+use crate::{
+    db::sync::{
+        chunk::Chunk,
+        flight,
+        lease::Lease,
+        settle::{self, Letter, Settlement},
+    },
+    sync::Entry,
+};
+
+/// Ranges that are read and not settled, at most.
+const AHEAD: usize = 4;
+
+/// What a pass writes by.
+pub(super) struct Pass<'a> {
+    pub(super) pool: &'a PgPool,
+    pub(super) lease: &'a Lease,
+    pub(super) run_id: Uuid,
+    pub(super) importer: &'a Importer,
+    /// For how long a request that was given up may still take effect.
+    pub(super) doubted_for: Duration,
+    /// No further range is begun.
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Pass<'_> {
+    /// Reads, writes and settles every range. What has been settled stays, however the pass ends.
+    pub(super) async fn run(&self, mut scan: Scan<'_>) -> Result<(), Stop> {
+        let (found, mut to_write) = mpsc::channel::<Piece>(1);
+        let (written, mut to_settle) = mpsc::channel::<Settlement>(1);
+        // Who can't pass something on stops: why is told by whoever does not take it.
+        let reading = async move {
+            while !self.stop.is_cancelled()
+                && let Some(piece) = scan.next().await?
+                && found.send(piece).await.is_ok()
+            {}
+            Ok(())
+        };
+        let writing = async move {
+            let mut under_way = FuturesOrdered::new();
+            loop {
+                tokio::select! {
+                    // Boxed, or the compiler can't prove that the run is `Send`.
+                    Some(piece) = to_write.recv(), if under_way.len() < AHEAD => under_way.push_back(self.write(piece).boxed()),
+                    Some(settlement) = under_way.next() => {
+                        if written.send(settlement?).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    else => return Ok(()),
+                }
+            }
+        };
+        let settling = async move {
+            let mut conn = self.pool.acquire().await?;
+            while let Some(settlement) = to_settle.recv().await {
+                if !settle::settle(&mut conn, self.lease, &settlement).await? {
+                    return Err(Stop::LeaseLost);
+                }
+            }
+            Ok(())
+        };
+        let (read, written, settled): (Result<(), Stop>, Result<(), Stop>, Result<(), Stop>) =
+            futures::join!(reading, writing, settling);
+        settled.and(written).and(read)
+    }
+
+    /// Writes what a range has to write.
+    async fn write(&self, piece: Piece) -> Result<Settlement, Stop> {
+        let began = Instant::now();
+        let Piece { mut entries, writes, deletes, mut letters, mut healed, mut counts, .. } = piece;
+        let sent: Vec<&str> = writes.iter().map(|write| entries[write.entry].0.as_str()).collect();
+        let ids: Vec<&str> = sent.iter().copied().chain(deletes.iter().map(String::as_str)).collect();
+        let flight = match ids.is_empty() {
+            true => None,
+            false => {
+                let collection = &self.importer.collection;
+                let opened = flight::open(self.pool, self.lease, collection, &ids, self.doubted_for).await?;
+                Some(opened.ok_or(Stop::LeaseLost)?)
+            }
+        };
+        let documents: Vec<&str> = writes.iter().map(|write| write.document.as_str()).collect();
+        let deleted: Vec<&str> = deletes.iter().map(String::as_str).collect();
+        let refused = futures::try_join!(self.importer.upsert(&documents), async {
+            match deleted.is_empty() {
+                true => Ok(()),
+                false => self.importer.delete(&deleted).await,
+            }
+        })?
+        .0;
+        counts.imported += (writes.len() - refused.len()) as i64;
+        counts.failed += refused.len() as i64;
+        counts.deleted += deletes.len() as i64;
+        for Refusal { position, code, message, attempts } in refused {
+            let write = &writes[position];
+            let (id, entry) = &mut entries[write.entry];
+            *entry = Entry::refused(write.before, entry.hash);
+            healed.retain(|healed| healed != id);
+            let document = Some(write.document.clone());
+            letters.push(Letter { document_id: id.clone(), document, code, message, attempts });
+        }
+        counts.import_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Ok(Settlement {
+            run_id: self.run_id,
+            collection: self.importer.collection.clone(),
+            chunk: Chunk { place: piece.place, upper: piece.upper, entries },
+            same_as: piece.same_as,
+            consumed: piece.consumed,
+            remainder: piece.remainder,
+            overlay_taken: piece.overlay_taken,
+            flight,
+            letters,
+            healed,
+            counts,
+        })
+    }
+}

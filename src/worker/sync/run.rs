@@ -1,0 +1,323 @@
+//! A run of a sync job, from where it stands to its end.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    collection::{self, Target},
+    import::Importer,
+    pass::Pass,
+    scan::{Cursor, Scan},
+    stop::Stop,
+};
+use crate::{
+    backend,
+    db::{
+        self,
+        sync::{
+            job::Job,
+            lease::{self, Lease},
+            overlay,
+            position::{self, Position},
+            run::{self, Ending, Run, Status},
+            settle, state,
+        },
+    },
+    domain::{schedule::Schedule, sensitive::Sensitive},
+    source::Source,
+    sync::Plan,
+    typesense,
+    worker::Worker,
+};
+
+/// How often is looked whether somebody has asked for the run's end.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long requests under way may take to end, once the run is to stop.
+const GRACE: Duration = Duration::from_millis(500);
+/// A paused run waits as long as it has waited altogether, by a quarter, and within these bounds.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+
+/// How a turn at a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Ended,
+    /// Somebody goes on with it later.
+    Left,
+}
+
+/// What a run works with.
+pub(super) struct Ground {
+    pub(super) job: Job,
+    pub(super) plan: Plan,
+    pub(super) source: Source,
+    pub(super) source_url: Sensitive,
+    pub(super) typesense: typesense::Client,
+    pub(super) timeout: Duration,
+}
+
+impl Worker {
+    /// Does a run of a job that is held: to its end, or until it has to wait.
+    pub(super) async fn run_sync(&self, lease: &Lease, run: &Run) -> Result<Turn, sqlx::Error> {
+        let Some(run) = run::begin(&self.pool, run.id).await? else { return Ok(Turn::Ended) };
+        let stop = CancellationToken::new();
+        let outcome = {
+            let mut working = std::pin::pin!(self.work_on(lease, &run, &stop));
+            tokio::select! {
+                outcome = &mut working => outcome,
+                why = self.watch(lease, &run) => {
+                    stop.cancel();
+                    // What is under way is settled if it ends soon; if not, it is in doubt.
+                    match tokio::time::timeout(GRACE, working).await {
+                        Ok(Ok(())) => Ok(()),
+                        _ => Err(why),
+                    }
+                }
+            }
+        };
+        self.conclude(lease, &run, outcome).await
+    }
+
+    /// Returns when the run has to stop, with the reason.
+    async fn watch(&self, lease: &Lease, run: &Run) -> Stop {
+        let mut renewed = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return Stop::Shutdown,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            match run::is_cancelled(&self.pool, run.id).await {
+                Ok(true) => return Stop::Cancelled,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "could not look whether a run was cancelled"),
+            }
+            if renewed.elapsed() > lease.term / 4 {
+                let renewal = async { lease::renew(&mut *self.pool.acquire().await?, lease).await };
+                match renewal.await {
+                    Ok(true) => renewed = tokio::time::Instant::now(),
+                    Ok(false) => return Stop::LeaseLost,
+                    Err(error) => tracing::warn!(%error, "could not renew the lease of a sync job"),
+                }
+                if renewed.elapsed() > lease.term {
+                    return Stop::LeaseLost;
+                }
+            }
+        }
+    }
+
+    async fn conclude(&self, lease: &Lease, run: &Run, outcome: Result<(), Stop>) -> Result<Turn, sqlx::Error> {
+        let (status, error) = match outcome {
+            Ok(()) => (Status::Success, None),
+            Err(Stop::Fail(reason)) => (Status::Failed, Some(reason)),
+            Err(Stop::Cancelled) => (Status::Cancelled, Some("cancelled before its end".to_owned())),
+            Err(Stop::Pause(reason)) => {
+                let (least, most) = PAUSES;
+                let paused = Duration::from_millis(run.paused_ms.unsigned_abs());
+                let wait = (paused / 4).clamp(least, most);
+                tracing::warn!(job_id = %run.job_id, run_id = %run.id, reason, ?wait, "a sync run waits");
+                run::pause(&self.pool, run.id, &reason, wait).await?;
+                return Ok(Turn::Left);
+            }
+            Err(Stop::Shutdown) => return Ok(Turn::Left),
+            Err(Stop::LeaseLost) => {
+                tracing::warn!(job_id = %run.job_id, run_id = %run.id, fence = lease.fence, "the lease of a sync job was lost");
+                return Ok(Turn::Left);
+            }
+            Err(Stop::Database(error)) => return Err(error),
+        };
+        let next_sync_at = self.next_sync_at(run).await?;
+        let ending = Ending { status, error: error.as_deref(), next_sync_at };
+        let mut tx = self.pool.begin().await?;
+        if run::finish(&mut tx, run.id, lease, &ending).await? {
+            tx.commit().await?;
+            tracing::info!(job_id = %run.job_id, run_id = %run.id, ?status, error, "a sync run has ended");
+        }
+        Ok(Turn::Ended)
+    }
+
+    async fn next_sync_at(&self, run: &Run) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+        let now = sqlx::query_scalar("select clock_timestamp()").fetch_one(&self.pool).await?;
+        let Some(job) = db::sync::job::find(&self.pool, run.job_id).await? else { return Ok(None) };
+        let spec = &job.spec;
+        let schedule = Schedule::parse(spec.sync_interval_minutes, spec.cron.as_deref(), &spec.timezone);
+        Ok(schedule.ok().and_then(|schedule| schedule.next_after(now)))
+    }
+
+    async fn work_on(&self, lease: &Lease, run: &Run, stop: &CancellationToken) -> Result<(), Stop> {
+        let mut ground = self.ground(run).await?;
+        let position = self.position(lease, run, &mut ground).await?;
+        if !position.is_done {
+            let (job, plan) = (&ground.job, &ground.plan);
+            let counting = self.count(run, &ground.source_url, plan);
+            let importer = Importer {
+                typesense: ground.typesense.clone(),
+                collection: position.collection.clone(),
+                timeout: ground.timeout,
+                batch_size: usize::try_from(job.spec.batch_size).unwrap_or(1),
+                delay: Duration::from_millis(u64::try_from(job.spec.batch_delay_ms).unwrap_or_default()),
+                places: Semaphore::new(self.syncs.imports_at_once),
+                at_once: self.syncs.imports_at_once,
+            };
+            let pass = Pass {
+                pool: &self.pool,
+                lease,
+                run_id: run.id,
+                importer: &importer,
+                doubted_for: ground.timeout + self.options.doubt,
+                stop,
+            };
+            let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+            let is_live = state.collection.as_deref() == Some(&position.collection);
+            let scan = Scan {
+                pool: &self.pool,
+                job_id: lease.job_id,
+                collection: &position.collection,
+                generation: position.generation,
+                statement: &plan.statement,
+                source: &mut ground.source,
+                since: state.cursor_since.filter(|_| is_live && state.mapping.as_deref() == Some(&plan.mapping)),
+                overlay: overlay::all(&self.pool, lease.job_id, &position.collection).await?,
+                is_resumed: position.ordinal > 0,
+                cursor: Cursor::at(position.position.clone(), position.ordinal),
+            };
+            // The count is for those who watch; the pass does not wait for it.
+            let (done, counted) = futures::join!(pass.run(scan), counting);
+            done?;
+            if let Err(error) = counted {
+                tracing::debug!(?error, "the rows of a source could not be counted");
+            }
+            if stop.is_cancelled() {
+                return Err(Stop::Cancelled);
+            }
+        }
+        self.complete(lease, run, &mut ground, &position).await
+    }
+
+    /// What the run goes by: the job and the table as they are now.
+    async fn ground(&self, run: &Run) -> Result<Ground, Stop> {
+        let job = db::sync::job::find(&self.pool, run.job_id).await?.ok_or(Stop::Cancelled)?;
+        let spec = &job.spec;
+        let sealer = self.syncs.sealer.as_ref().ok_or_else(|| {
+            Stop::Fail(
+                "TIDEWELL_SECRET is not set where this worker runs: it can't read the job's URLs and keys".to_owned(),
+            )
+        })?;
+        let client = db::client::resolve(&self.pool, &spec.source_client_name).await?;
+        let client = client.ok_or_else(|| Stop::Fail(format!("there is no client {}", spec.source_client_name)))?;
+        let profile = db::profile::find(&self.pool, spec.typesense_profile_id).await?.ok_or(Stop::Cancelled)?;
+        let source_url = client.url(sealer).map_err(|error| Stop::Fail(error.to_string()))?;
+        let typesense = backend::client(&profile, sealer).map_err(|error| Stop::Fail(error.to_string()))?;
+        // Before the source is asked for anything: while the backend is away, nothing there is held open.
+        if !typesense.healthy().await {
+            return Err(Stop::Pause(format!("the backend {} is not well", profile.name)));
+        }
+        let mut source = Source::connect(source_url.expose()).await?;
+        let (schema, table) = (&spec.source_schema_name, &spec.source_table_name);
+        let relation = source.describe(schema, table).await?;
+        let relation =
+            relation.ok_or_else(|| Stop::Fail(format!("there is no table {schema}.{table} that this role can see")))?;
+        let plan = Plan::make(spec, &relation).map_err(|faults| {
+            let faults: Vec<String> =
+                faults.into_iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
+            Stop::Fail(faults.join("; "))
+        })?;
+        Ok(Ground {
+            plan,
+            source,
+            source_url,
+            typesense,
+            timeout: Duration::from_millis(u64::try_from(profile.timeout_ms).unwrap_or_default()),
+            job,
+        })
+    }
+
+    /// Where the run stands: where it stopped, or at the beginning, with the collection that it writes to.
+    async fn position(&self, lease: &Lease, run: &Run, ground: &mut Ground) -> Result<Position, Stop> {
+        let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+        if let Some(position) = position::find(&self.pool, run.id).await? {
+            let is_there = ground.typesense.catch_up(&position.collection).await?;
+            if is_there && position.mapping == ground.plan.mapping {
+                return Ok(position);
+            }
+            // Begun for a mapping or a collection that is no more.
+            if is_there && state.collection.as_deref() != Some(&position.collection) {
+                ground.typesense.delete_collection(&position.collection).await?;
+            }
+        }
+        let target = collection::choose(&ground.typesense, &ground.job.spec, &ground.plan, &state).await?;
+        let since = match ground.plan.cursor_has_time_zone {
+            Some(has_time_zone) => ground.source.settled_since(has_time_zone).await?.0,
+            None => None,
+        };
+        let mut tx = self.pool.begin().await?;
+        if !lease::renew(&mut tx, lease).await? {
+            return Err(Stop::LeaseLost);
+        }
+        let mapping = &ground.plan.mapping;
+        match &target {
+            Target::First { collection, is_owned } => {
+                state::set_collection(&mut tx, lease.job_id, collection, *is_owned, mapping).await?;
+            }
+            Target::Beside { collection } => state::forget(&mut tx, lease.job_id, collection).await?,
+            Target::Live { .. } => {}
+        }
+        let position = position::begin(&mut tx, run.id, lease.job_id, target.collection(), since, mapping).await?;
+        run::restart(&mut tx, run.id, matches!(target, Target::Beside { .. })).await?;
+        tx.commit().await?;
+        Ok(position)
+    }
+
+    /// Says how many rows there are to read, as soon as that is known.
+    async fn count(&self, run: &Run, source_url: &Sensitive, plan: &Plan) -> Result<(), Stop> {
+        let mut source = Source::connect(source_url.expose()).await?;
+        let rows = source.count(&plan.statement, plan.estimated_rows).await?;
+        source.close().await;
+        Ok(run::set_expected(&self.pool, run.id, rows).await?)
+    }
+
+    /// What is left once all has been read: a new collection takes its place, and the run is judged.
+    async fn complete(&self, lease: &Lease, run: &Run, ground: &mut Ground, position: &Position) -> Result<(), Stop> {
+        let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+        let counts = run::find(&self.pool, run.id).await?.ok_or(Stop::Cancelled)?;
+        let mut failed = counts.failed_count;
+        if !ground.plan.key_is_sure {
+            failed += ground.source.count_without_key(&ground.plan.statement).await?;
+        }
+        let limit = ground.job.spec.failed_share_limit;
+        let rows = counts.source_row_count.max(failed).max(1);
+        let verdict = if failed as f64 > limit * rows as f64 {
+            Err(Stop::Fail(format!(
+                "{failed} of {rows} rows were refused, more than the share of {limit} that failed_share_limit allows: \
+                 the dead letters tell why"
+            )))
+        } else {
+            Ok(())
+        };
+        let is_beside = state.collection.as_deref() != Some(&position.collection);
+        if is_beside {
+            if verdict.is_err() {
+                ground.typesense.delete_collection(&position.collection).await?;
+                return verdict;
+            }
+            let written = u64::try_from(counts.imported_count).unwrap_or_default();
+            collection::swap(&ground.typesense, run.id, &ground.job.spec, &position.collection, written).await?;
+        }
+        let mut tx = self.pool.begin().await?;
+        if !lease::renew(&mut tx, lease).await? {
+            return Err(Stop::LeaseLost);
+        }
+        if is_beside {
+            state::swap(&mut tx, lease.job_id, &position.collection, &position.mapping).await?;
+        }
+        settle::end_pass(&mut tx, lease, run.id).await?;
+        tx.commit().await?;
+        if is_beside && let Some(older) = state.previous_collection {
+            // The one before stays for a rollback.
+            ground.typesense.delete_collection(&older).await?;
+            state::forget(&mut *self.pool.acquire().await?, lease.job_id, &older).await?;
+        }
+        verdict
+    }
+}
