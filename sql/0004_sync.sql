@@ -39,7 +39,7 @@ create table tidewell.sync_states (
 ) with (fillfactor = 50);
 
 -- What this job has written into a collection, in the source's order of keys and cut into ranges: the ids of a range, and for each the
--- hash of what was sent and a state (9 bytes; `sync::entry` reads them). A chunk covers the keys after the one before it up to and
+-- hash of what was sent and a state (9 bytes; `domain/sync_entry.rs` reads them). A chunk covers the keys after the one before it up to and
 -- with `upper`, or to the end where that is null. Read in the order of generation (descending) and ordinal.
 create table tidewell.sync_chunks (
     job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,

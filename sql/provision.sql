@@ -453,7 +453,7 @@ create table if not exists public.typesense_sync_runs (
     id uuid primary key default gen_random_uuid(),
     job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     status text not null default 'queued' check (status in ('queued', 'running', 'paused', 'success', 'failed', 'cancelled')),
-    trigger_source text not null check (trigger_source in ('schedule', 'manual', 'api', 'repair', 'redrive', 'live')),
+    trigger_source text not null check (trigger_source in ('schedule', 'manual', 'api', 'repair', 'redrive', 'live', 'rollback')),
     -- Into a new collection, which takes the old one's place at the end.
     rebuild boolean not null default false,
     imported_count bigint not null default 0,
@@ -512,7 +512,7 @@ cross join lateral (
 ) as freshness;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (3, 'typesense', true, decode('8a5fd48ad816a3e3fa7f9f834739e059f83fb7fad4f6168bdd62565893a312e7fe95437d85749b1e7ff5374bd97c4aec', 'hex'), 0);
+values (3, 'typesense', true, decode('03972035cd1b197315fda6856d002ae9941dc8b824e603e041a35dc138a58e29149fda2929857a339a453356c7ca0831', 'hex'), 0);
 end if;
 end
 $provision$;
@@ -541,6 +541,7 @@ create table tidewell.sync_states (
     owns_collection boolean not null default true,
     -- Of the mapping from rows to documents that the collection was made by: another one asks for a new collection.
     mapping text,
+    previous_mapping text,
     -- Numbers the passes over the source; a chunk carries that of the pass that wrote it.
     generation bigint not null default 0,
     -- Where the job has a cursor column: rows that changed before this moment were read by the last pass.
@@ -560,10 +561,10 @@ create table tidewell.sync_states (
 ) with (fillfactor = 50);
 
 -- What this job has written into a collection, in the source's order of keys and cut into ranges: the ids of a range, and for each the
--- hash of what was sent and a state (9 bytes; `sync::entry` reads them). A chunk covers the keys after the one before it up to and
+-- hash of what was sent and a state (9 bytes; `domain/sync_entry.rs` reads them). A chunk covers the keys after the one before it up to and
 -- with `upper`, or to the end where that is null. Read in the order of generation (descending) and ordinal.
 create table tidewell.sync_chunks (
-    job_id uuid not null,
+    job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     collection text not null,
     generation bigint not null,
     ordinal bigint not null,
@@ -576,7 +577,7 @@ create table tidewell.sync_chunks (
 
 -- What is known of single documents beside the chunks, and newer than they are. A pass takes it in.
 create table tidewell.sync_overlay (
-    job_id uuid not null,
+    job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     collection text not null,
     document_id text collate "C" not null,
     -- As in a chunk; null: not in the collection, unless it is to be looked at.
@@ -591,7 +592,7 @@ create table tidewell.sync_overlay (
 -- Requests of a job whose answer has not been reconciled. What a lost holder leaves here becomes overlay of its successor.
 create table tidewell.sync_flights (
     id uuid primary key,
-    job_id uuid not null,
+    job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     collection text not null,
     document_ids text[] not null,
     fence bigint not null,
@@ -609,6 +610,8 @@ create table tidewell.sync_positions (
     ordinal bigint not null default 0,
     -- The last reconciled key; null: none yet.
     position text[],
+    -- The end of the source has been reached: what is left is to finish.
+    is_done boolean not null default false,
     -- What `sync_states.cursor_since` becomes when the run has ended well.
     cursor_since timestamptz,
     mapping text not null
@@ -627,7 +630,7 @@ alter table tidewell.dead_letter_acts
     add column sync_job_id uuid;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (4, 'sync', true, decode('2a5e3998a923963fa5b8b197bc56312892516afd2bb88337cf7eb33d5027dee3c5a83cd901f5f80cd52d4257edd7ede6', 'hex'), 0);
+values (4, 'sync', true, decode('5f33a7f1d9fc5b08482c88f6b33422b46adf7fbce9e0c8279490c3b962c8ca7e01d090b1392fa5fc523b3d523c49fa9e', 'hex'), 0);
 end if;
 end
 $provision$;

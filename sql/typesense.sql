@@ -69,7 +69,7 @@ create table if not exists public.typesense_sync_runs (
     id uuid primary key default gen_random_uuid(),
     job_id uuid not null references public.typesense_sync_jobs (id) on delete cascade,
     status text not null default 'queued' check (status in ('queued', 'running', 'paused', 'success', 'failed', 'cancelled')),
-    trigger_source text not null check (trigger_source in ('schedule', 'manual', 'api', 'repair', 'redrive', 'live')),
+    trigger_source text not null check (trigger_source in ('schedule', 'manual', 'api', 'repair', 'redrive', 'live', 'rollback')),
     -- Into a new collection, which takes the old one's place at the end.
     rebuild boolean not null default false,
     imported_count bigint not null default 0,

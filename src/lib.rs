@@ -9,6 +9,7 @@ pub mod dev;
 pub mod domain;
 pub mod http;
 pub mod ingest;
+pub mod replication;
 pub mod source;
 pub mod sync;
 pub mod typesense;

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
     client::{Answer, Client},
@@ -45,6 +46,20 @@ async fn nobody() -> String {
     format!("http://{}", listener.local_addr().expect("an address"))
 }
 
+/// The address of a server that is no Typesense, and answers everything alike.
+async fn stranger(status: &str, body: &str) -> String {
+    let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
 fn path(backend: &Value) -> String {
     format!("{BACKENDS}/{}", backend["id"].as_str().expect("an id"))
 }
@@ -66,13 +81,19 @@ async fn a_backend_is_made_listed_changed_and_deleted_by_operator_and_gateway_ke
         );
         assert_eq!(location, path(&made));
         assert_eq!(data(client.get(&location).await, 200), made);
-        let changes = json!({ "name": format!("{name}!"), "timeout_ms": 500, "search_api_key": "s", "further_urls": ["https://b"] });
+        let changes = json!({
+            "name": format!("{name}!"),
+            "timeout_ms": 500,
+            "api_key": "k",
+            "search_api_key": "s",
+            "further_urls": ["https://b"],
+        });
         let changed = data(client.patch(&location, &changes).await, 200);
         assert_eq!(changed["name"], format!("{name}!"));
         assert_eq!((&changed["timeout_ms"], &changed["has_search_key"]), (&json!(500), &json!(true)));
         assert_eq!((&changed["base_url"], &changed["further_urls"]), (&made["base_url"], &json!(["https://b"])));
-        let changed =
-            data(client.patch(&location, &json!({ "search_api_key": null, "nodes": ["https://c/"] })).await, 200);
+        let changes = json!({ "api_key": "k", "search_api_key": null, "nodes": ["https://c/"] });
+        let changed = data(client.patch(&location, &changes).await, 200);
         assert_eq!(changed["has_search_key"], false);
         assert_eq!((&changed["base_url"], &changed["further_urls"]), (&json!("https://c"), &json!([])));
         assert_eq!(data(client.patch(&location, &json!({})).await, 200)["name"], changed["name"]);
@@ -230,6 +251,30 @@ async fn whoever_may_not_call_is_told_so_before_anything_else() {
 }
 
 #[tokio::test]
+async fn a_gateway_key_can_not_have_stored_keys_sent_to_an_address_of_its_own() {
+    let stack = stack().await;
+    let operator = stack.operator();
+    let made = operator.post("/v1/gateway-keys", &json!({ "name": "athena" })).await.expect(201);
+    let gateway = Client::new(&operator.base, "x-athena-key", made["rawKey"].as_str().expect("a key"));
+    let mut backend = real(&stack, "b");
+    backend["search_api_key"] = json!("s");
+    let backend = path(&data(operator.post(BACKENDS, &backend).await, 201));
+    for (changes, field) in [
+        (json!({ "base_url": "https://elsewhere" }), "api_key"),
+        (json!({ "nodes": [stack.setting.typesense_url, "https://elsewhere"] }), "api_key"),
+        (json!({ "further_urls": ["https://elsewhere"], "search_api_key": "s" }), "api_key"),
+        (json!({ "base_url": "https://elsewhere", "api_key": "k" }), "search_api_key"),
+    ] {
+        let told = error(gateway.patch(&backend, &changes).await, 422, "validation_failed");
+        assert!(told.starts_with(&format!("{field}: must be given anew")), "{told}");
+    }
+    data(gateway.patch(&backend, &json!({ "base_url": stack.setting.typesense_url, "timeout_ms": 700 })).await, 200);
+    let with_keys = json!({ "base_url": "https://elsewhere", "api_key": "k", "search_api_key": null });
+    data(gateway.patch(&backend, &with_keys).await, 200);
+    data(operator.patch(&backend, &json!({ "base_url": "https://elsewhere.still" })).await, 200);
+}
+
+#[tokio::test]
 async fn a_backend_is_tested_and_its_collections_are_listed_stored_or_not() {
     let stack = stack().await;
     let operator = stack.operator();
@@ -280,9 +325,11 @@ async fn a_backend_is_tested_and_its_collections_are_listed_stored_or_not() {
         let unreachable = json!({ "base_url": nobody().await, "api_key": SECRET_KEY });
         let told = error(operator.post(route, &unreachable).await, 422, "backend_unreachable");
         assert!(told.contains("check its address") && !told.contains(SECRET_KEY), "{told}");
-        // Tidewell itself is no Typesense.
-        let stranger = json!({ "base_url": operator.base, "api_key": SECRET_KEY });
-        error(operator.post(route, &stranger).await, 422, "backend_unreachable");
+        for (status, body) in [("200 OK", "<html>hush</html>"), ("404 Not Found", "hush"), ("302 Found", "hush")] {
+            let stranger = json!({ "base_url": stranger(status, body).await, "api_key": SECRET_KEY });
+            let told = error(operator.post(route, &stranger).await, 422, "backend_unreachable");
+            assert!(told.contains("Typesense") && !told.contains("hush"), "{told}");
+        }
     }
 }
 

@@ -20,14 +20,22 @@ impl Session {
     /// With the secret of the settings, else with that of this folder's `tidewell dev`.
     pub(super) fn sealer(&self) -> anyhow::Result<Sealer> {
         let previous = self.config.previous_secret.as_deref();
-        match (&self.config.secret, Secrets::read(Path::new(dev::FOLDER))?) {
-            (Some(secret), _) => Ok(Sealer::new(secret, previous)),
-            (None, Some(kept)) => Ok(Sealer::new(&kept.secret, previous)),
-            (None, None) => bail!(
+        if let Some(secret) = &self.config.secret {
+            return Ok(Sealer::new(secret, previous));
+        }
+        match Secrets::read(Path::new(dev::FOLDER))? {
+            // In another database nobody else could decrypt what this secret has encrypted.
+            Some(kept) if self.is_devs_database()? => Ok(Sealer::new(&kept.secret, previous)),
+            _ => bail!(
                 "keys and URLs are encrypted with TIDEWELL_SECRET, which is not set: set it as it is set for `tidewell serve`, or run \
                  this in a folder where `tidewell dev` has been started"
             ),
         }
+    }
+
+    fn is_devs_database(&self) -> anyhow::Result<bool> {
+        let Some(named) = &self.config.database_url else { return Ok(true) };
+        Ok(DevJson::read(Path::new(dev::FOLDER))?.is_some_and(|dev| dev.database_url == *named))
     }
 
     /// Which backends are taken: beside a running `tidewell dev` those that it takes.

@@ -18,4 +18,5 @@ pub mod sensitive;
 pub mod signature;
 pub mod slug;
 pub mod sort;
+pub mod sync_entry;
 pub mod sync_job;

@@ -138,6 +138,23 @@ impl Spec {
     pub fn id_columns(&self) -> impl Iterator<Item = &str> {
         self.document_id_column.split(',').map(str::trim)
     }
+
+    /// The description with some of its properties given anew.
+    ///
+    /// # Errors
+    /// A property that there is not, or a value of the wrong type.
+    pub fn with(&self, changes: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let mut all = serde_json::to_value(self)?;
+        if let Value::Object(all) = &mut all {
+            all.extend(changes);
+        }
+        serde_json::from_value(all)
+    }
+
+    /// Whether another description is this one, switched on or off.
+    pub fn differs_in_enabled_alone(&self, other: &Self) -> bool {
+        Self { enabled: other.enabled, ..self.clone() } == *other
+    }
 }
 
 /// A name, or a list of names.

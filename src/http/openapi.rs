@@ -9,11 +9,12 @@ use utoipa::{
     },
 };
 
-use super::{Error, Problem};
+use super::{Error, Problem, athena::AthenaError, native::Message};
 use crate::ingest::Accepted;
 
 const DESCRIPTION: &str = "Durable document writes into Typesense: a write answered 202 is in the database and will be \
-    projected. Errors are RFC 9457 problem details with a stable `code`. A list is `{items, nextCursor}`, newest first.";
+    projected. Errors are RFC 9457 problem details with a stable `code`, and below `/typesense` Athena's \
+    envelopes. A list is `{items, nextCursor}`, newest first.";
 
 /// What no handler says of itself: the title, and how callers authenticate.
 pub(super) fn base() -> OpenApi {
@@ -35,6 +36,8 @@ pub(super) fn base() -> OpenApi {
     components.add_security_scheme("operator", SecurityScheme::ApiKey(ApiKey::Header(operator)));
     add_schema::<Problem>(&mut components);
     add_schema::<Accepted>(&mut components);
+    add_schema::<AthenaError>(&mut components);
+    add_schema::<Message>(&mut components);
     let mut info = Info::new("Tidewell", env!("CARGO_PKG_VERSION"));
     info.description = Some(DESCRIPTION.to_owned());
     let none: [&str; 0] = [];
@@ -76,6 +79,7 @@ mod tests {
     fn document() -> Value {
         let routes = OpenApiRouter::with_openapi(base())
             .merge(super::super::v1())
+            .merge(super::super::native::offered())
             .merge(super::super::athena::offered())
             .merge(super::super::health::routes());
         serde_json::to_value(routes.into_openapi()).expect("a document")

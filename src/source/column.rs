@@ -40,7 +40,8 @@ enum Kind {
     Json,
     Point,
     Composite,
-    /// Everything that has a text and nothing better: text, uuid, enums, inet, intervals, ranges …
+    Inet,
+    /// Everything that has a text and nothing better: text, uuid, enums, intervals, ranges …
     Text,
 }
 
@@ -72,6 +73,7 @@ impl Column {
             "timestamptz" => Kind::TimestampTz,
             "json" | "jsonb" => Kind::Json,
             "point" => Kind::Point,
+            "inet" => Kind::Inet,
             "bytea" | "geometry" | "geography" | "raster" | "vector" | "halfvec" | "sparsevec" => return None,
             _ => Kind::Text,
         })
@@ -143,7 +145,7 @@ impl Kind {
             Self::Date | Self::Timestamp | Self::TimestampTz => &["int64", "float", "string"],
             Self::Json | Self::Composite => &["object", "string"],
             Self::Point => &["geopoint", "string"],
-            Self::Text => &["string"],
+            Self::Inet | Self::Text => &["string"],
         }
     }
 
@@ -180,6 +182,8 @@ impl Kind {
             (Self::Point, "geopoint") => {
                 ("case when {} is not null then json_build_array(({})[1], ({})[0])::text end", Wire::Json)
             }
+            // A cast would write the mask of a whole address, too.
+            (Self::Inet, _) => ("case when {} = host({})::inet then host({}) else {}::text end", Wire::Text),
             _ => ("{}::text", Wire::Text),
         }
     }

@@ -126,7 +126,7 @@ impl Source {
                  where typtype = 'd' or (typcategory = 'A' and typelem <> 0 and not is_array)
              )
              select attname::text as name, format_type(atttypid, atttypmod) as declared, attnotnull as not_null,
-                    resolved.is_array, typname::text as base_type, typtype as base_class,
+                    resolved.is_array, pg_type.typname::text as base_type, pg_type.typtype as base_class,
                     quote_ident(declared_namespace.nspname) || '.' || quote_ident(declared_type.typname) as cast
              from resolved
              join pg_catalog.pg_type on pg_type.oid = resolved.type

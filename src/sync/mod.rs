@@ -1,7 +1,6 @@
-//! What table sync rests on, wherever it is done: the plan by which rows become documents, and what is remembered of each.
+//! What table sync rests on, wherever it is done: whether a job can be as it is described, and the plan by which rows become documents.
 
-pub mod entry;
+pub mod check;
 pub mod plan;
 
-pub use entry::{Entry, Standing};
 pub use plan::{Fault, Plan};

@@ -305,7 +305,7 @@ fn judge_fields(spec: &Spec, fields: &[Value], faults: &mut Faults) {
     for fault in fields::faults(fields, spec.default_sort_field.as_deref()) {
         match fault.place.as_str() {
             "defaultSortingField" => faults.add("default_sort_field", fault.message),
-            "fields" => faults.add("selected_columns", format!("a collection's fields {}", fault.message)),
+            "fields" => faults.add("selected_columns", format!("what is selected beside the id {}", fault.message)),
             place => {
                 let position: Option<usize> = place
                     .strip_prefix("fields[")
@@ -409,7 +409,7 @@ mod tests {
             (json!({ "document_id_column": "isbn" }), "document_id_column", "no column"),
             (json!({ "query_by_fields": ["price"] }), "query_by_fields", "searches look in texts"),
             (json!({ "facet_by_fields": ["genre"] }), "facet_by_fields", "there will be title, price"),
-            (json!({ "default_sort_field": "title" }), "default_sort_field", "number"),
+            (json!({ "default_sort_field": "title" }), "default_sort_field", "int64"),
             (json!({ "cursor_column": "title" }), "cursor_column", "must be a timestamp"),
             (
                 json!({ "field_config": { "title": { "type": "int32" } } }),

@@ -9,6 +9,7 @@ pub mod proxy;
 pub mod servers;
 pub mod stack;
 pub mod sync_job;
+pub mod syncing;
 
 use std::{fmt::Debug, time::Duration};
 

@@ -69,6 +69,12 @@ pub async fn own_servers() -> OwnServers {
     OwnServers { servers: start(&folder, true, true).await, _folder: folder }
 }
 
+/// As [`own_servers`], of PostgreSQL alone.
+pub async fn own_postgres() -> OwnServers {
+    let folder = Folder::make();
+    OwnServers { servers: start(&folder, true, false).await, _folder: folder }
+}
+
 impl OwnServers {
     pub fn typesense_url(&self) -> String {
         typesense(&self.servers).url()
@@ -111,7 +117,13 @@ fn typesense(servers: &Servers) -> &Typesense {
 
 async fn start(folder: &Folder, postgres: bool, typesense: bool) -> Servers {
     let home = var_os("HOME").map(PathBuf::from);
-    let settings = [("max_connections", "500"), ("wal_level", "logical")];
+    let settings = [
+        ("max_connections", "500"),
+        ("wal_level", "logical"),
+        // One for each test that follows a table.
+        ("max_replication_slots", "200"),
+        ("max_wal_senders", "200"),
+    ];
     let options = Options {
         cache: var_os("TIDEWELL_CACHE").map_or_else(|| default_cache(home.as_deref()), PathBuf::from),
         dir: folder.path.clone(),
@@ -150,7 +162,7 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{}/{name}{query}", &address[..end])
 }
 
-/// On a server that outlives its tests, their databases do too: those unused and older than a few hours go.
+/// On a server that outlives its tests, their databases do too: those unused and older than a few hours go, and their slots.
 async fn drop_databases_of_dead_tests(admin_url: &str) {
     const OLD: &str = "select datname from pg_database d
         where case when datname ~ ('^' || $1 || '[0-9a-f]{32}$')
@@ -162,6 +174,9 @@ async fn drop_databases_of_dead_tests(admin_url: &str) {
     let old: Vec<String> = sqlx::query_scalar(OLD).bind(DATABASE).fetch_all(&mut admin).await.expect("a list");
     for name in old {
         // Another test process may have been quicker.
+        let slots =
+            sqlx::query("select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = $1");
+        let _ = slots.bind(&name).execute(&mut admin).await;
         let drop = AssertSqlSafe(format!("drop database if exists {name}"));
         let _ = sqlx::query(drop).execute(&mut admin).await;
     }

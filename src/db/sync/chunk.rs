@@ -3,7 +3,7 @@
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::sync::{Entry, entry};
+use crate::domain::sync_entry::{self, Entry};
 
 /// A chunk's place in the order of keys: newer generations come first, since the pass that writes them begins at the first key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub async fn following(
 
 fn unpack(stored: Stored) -> Chunk {
     let Stored { generation, ordinal, upper, ids, entries } = stored;
-    let entries = entries.chunks_exact(entry::BYTES).map(Entry::unpack);
+    let entries = entries.chunks_exact(sync_entry::BYTES).map(Entry::unpack);
     let entries = ids.into_iter().zip(entries).filter_map(|(id, entry)| Some((id, entry?))).collect();
     Chunk { place: Place { generation, ordinal }, upper, entries }
 }

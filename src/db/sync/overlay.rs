@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::sync::Entry;
+use crate::domain::sync_entry::Entry;
 
 /// What is known of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,8 @@ macro_rules! columns {
     () => {
         "id, job_id, status, trigger_source, rebuild, imported_count, deleted_count, failed_count, unchanged_count,
          source_row_count, expected_row_count, progress_pct, error, paused_reason, resume_at, cancel_requested_at, read_ms,
-         import_ms, reconcile_ms, paused_ms, queued_at, started_at, finished_at"
+         import_ms, reconcile_ms, paused_ms, queued_at, started_at, finished_at,
+         (1000 * extract(epoch from coalesce(finished_at, clock_timestamp()) - started_at))::bigint as elapsed_ms"
     };
 }
 
@@ -34,6 +35,8 @@ pub enum Trigger {
     Redrive,
     /// The comparison that a live job begins with.
     Live,
+    /// No sync: the collection before is put back.
+    Rollback,
 }
 
 /// Where a run is.
@@ -86,6 +89,17 @@ pub struct Run {
     pub queued_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// From its start until its end, or until now.
+    pub elapsed_ms: Option<i64>,
+}
+
+impl Run {
+    /// Seconds until its end at its present pace; `None` where that can't be told.
+    pub fn eta_seconds(&self) -> Option<f64> {
+        let worked = (self.elapsed_ms? - self.paused_ms).max(0) as f64 / 1000.0;
+        let is_under_way = self.status == Status::Running && self.progress_pct > 0.0;
+        is_under_way.then(|| worked * (100.0 - self.progress_pct) / self.progress_pct)
+    }
 }
 
 /// Queues a run; `None` where the job has one that has not ended, or is disabled. To be followed by a wake-up in the same transaction.
@@ -294,7 +308,7 @@ pub async fn finish(
              last_imported_count = ended.imported_count, last_deleted_count = ended.deleted_count,
              last_failed_count = ended.failed_count
          from ended
-         where typesense_sync_jobs.id = $2",
+         where typesense_sync_jobs.id = $2 and ended.trigger_source <> 'rollback'",
     )
     .bind(run_id)
     .bind(lease.job_id)

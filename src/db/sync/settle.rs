@@ -32,6 +32,8 @@ pub struct Counts {
     pub unchanged: i64,
     pub read_ms: i64,
     pub import_ms: i64,
+    /// Of the ranges before.
+    pub reconcile_ms: i64,
 }
 
 /// One range of a run, done.
@@ -139,7 +141,7 @@ async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(),
          update public.typesense_sync_runs
          set source_row_count = source_row_count + $4, imported_count = imported_count + $5, deleted_count = deleted_count + $6,
              failed_count = failed_count + $7, unchanged_count = unchanged_count + $8, read_ms = read_ms + $9,
-             import_ms = import_ms + $10,
+             import_ms = import_ms + $10, reconcile_ms = reconcile_ms + $11,
              progress_pct = least(99.9, 100.0 * (source_row_count + $4) / greatest(expected_row_count, source_row_count + $4, 1))
          where id = $1",
     )
@@ -153,6 +155,7 @@ async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(),
     .bind(counts.unchanged)
     .bind(counts.read_ms)
     .bind(counts.import_ms)
+    .bind(counts.reconcile_ms)
     .execute(conn)
     .await
     .map(drop)

@@ -66,7 +66,8 @@ pub async fn swap(conn: &mut PgConnection, job_id: Uuid, collection: &str, mappi
     .map(drop)
 }
 
-/// Notes that the collection before is the one again, with the mapping that it was made by.
+/// Notes that the collection before is the one again, with the mapping that it was made by. The schedule is switched off: the next run
+/// would undo it.
 pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_states
@@ -75,9 +76,13 @@ pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx
          where job_id = $1 and previous_collection is not null",
     )
     .bind(job_id)
-    .execute(conn)
-    .await
-    .map(drop)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("update public.typesense_sync_jobs set auto_sync_enabled = false where id = $1")
+        .bind(job_id)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// Forgets what is known of the documents in a collection.

@@ -1,7 +1,7 @@
 //! Backends: where tables are synced to. Their keys are stored sealed, and never shown.
 
 use axum::{
-    Json as Answer,
+    Extension, Json as Answer,
     extract::State as Shared,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -11,7 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::envelope::{Failures, Success, ok};
+use super::{
+    Holder,
+    envelope::{Failures, Success, ok},
+};
 use crate::{
     db::{
         self,
@@ -79,11 +82,12 @@ pub(super) async fn show(
 
 /// Change a backend
 ///
-/// What is left out stays as it is.
+/// What is left out stays as it is. A gateway key may name a new address only together with the keys that are to be sent there.
 #[utoipa::path(patch, path = "/typesense/backends/{profile_id}", tag = "table sync",
     security(("operator" = []), ("gateway" = [])), params(("profile_id" = Uuid, Path, description = "The backend's id")),
     request_body = BackendChanges, responses((status = 200, body = Success<BackendView>), Failures))]
 pub(super) async fn update(
+    Extension(holder): Extension<Holder>,
     Path(id): Path<Uuid>,
     Shared(state): Shared<State>,
     Json(body): Json<BackendChanges>,
@@ -97,6 +101,17 @@ pub(super) async fn update(
     let nodes = given.over(&before).map(|given| given.judge(&mut faults, state.plain_http));
     let search_api_key = body.search_api_key.as_ref().map(Option::as_ref);
     judge_rest(&mut faults, body.api_key.as_ref(), search_api_key.flatten(), body.timeout_ms);
+    // The operator knows the keys anyway; others could have them sent to an address of their own.
+    let known = before.nodes();
+    if holder == Holder::GatewayKey && nodes.iter().flatten().any(|node| !known.contains(node)) {
+        let rule = "must be given anew with a new address";
+        if body.api_key.is_none() {
+            faults.add("api_key", rule);
+        }
+        if before.search_api_key_encrypted.is_some() && search_api_key.is_none() {
+            faults.add("search_api_key", rule);
+        }
+    }
     faults.check()?;
     let changes = Changes {
         name: body.name.as_deref(),

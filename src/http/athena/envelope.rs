@@ -39,7 +39,7 @@ pub(super) fn ok<T: Serialize>(message: impl Into<String>, data: T) -> Json<Succ
 
 /// The body of every error of Athena's routes.
 #[derive(Serialize, ToSchema)]
-struct AthenaError {
+pub(in crate::http) struct AthenaError {
     status: ErrorStatus,
     /// For a person: what is wrong, and what to do.
     message: String,

@@ -6,6 +6,8 @@
 mod backends;
 mod envelope;
 mod inspect;
+mod sync_jobs;
+mod sync_runs;
 
 use axum::{
     extract::{Request, State as Shared},
@@ -17,6 +19,7 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, decompression::RequestDecompressionLayer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::envelope::AthenaError;
 use super::{
     Error, State, body,
     caller::{Caller, Identity, identify},
@@ -49,24 +52,43 @@ pub(super) fn offered() -> OpenApiRouter<State> {
         .routes(routes!(backends::show, backends::update, backends::delete))
         .routes(routes!(inspect::test))
         .routes(routes!(inspect::collections))
+        .routes(routes!(sync_jobs::list, sync_jobs::create))
+        .routes(routes!(sync_jobs::show, sync_jobs::update, sync_jobs::delete))
+        .routes(routes!(sync_jobs::statuses))
+        .routes(routes!(sync_runs::run))
+        .routes(routes!(sync_runs::cancel))
+        .routes(routes!(sync_runs::roll_back))
+        .routes(routes!(sync_runs::list))
+        .routes(routes!(sync_runs::show))
 }
 
 async fn no_route() -> Error {
     Error::not_found("route: /openapi.json lists them")
 }
 
-async fn guard(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+async fn guard(Shared(state): Shared<State>, mut request: Request, next: Next) -> Response {
     match judge(&state, request.headers()).await {
-        Ok(()) => next.run(request).await,
+        Ok(holder) => {
+            request.extensions_mut().insert(holder);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     }
 }
 
-async fn judge(state: &State, headers: &HeaderMap) -> Result<(), Error> {
+/// Who calls; whoever gets this far may call every route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Operator,
+    /// Of a gateway key with the right to these routes.
+    GatewayKey,
+}
+
+async fn judge(state: &State, headers: &HeaderMap) -> Result<Holder, Error> {
     let detail = match identify(state, headers).await? {
-        Identity::Caller(Caller::Operator) => return Ok(()),
+        Identity::Caller(Caller::Operator) => return Ok(Holder::Operator),
         Identity::Gateway(key) if key.rights.iter().any(|right| right == Right::TypesenseProxy.as_str()) => {
-            return Ok(());
+            return Ok(Holder::GatewayKey);
         }
         Identity::Gateway(_) => "this key lacks the right gateway.typesense_proxy",
         Identity::Caller(_) => "this is for the operator and for gateway keys",

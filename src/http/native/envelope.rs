@@ -19,7 +19,7 @@ use crate::http::{Error, Problem};
 
 /// The body of every error of these routes.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Message {
+pub(in crate::http) struct Message {
     message: String,
 }
 

@@ -14,6 +14,7 @@ use axum::{
 use tower_http::decompression::RequestDecompressionLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::envelope::Message;
 use super::{Error, State, body, caller};
 
 /// What Typesense's clients may ask for besides, each with all that is below it.
@@ -53,7 +54,7 @@ pub(super) fn routes(state: &State) -> OpenApiRouter<State> {
 }
 
 /// What is offered, with whole paths.
-fn offered() -> OpenApiRouter<State> {
+pub(super) fn offered() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(writes::create, writes::delete_by_filter))
         // As the client for Python writes it.

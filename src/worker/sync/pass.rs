@@ -20,7 +20,7 @@ use crate::{
         lease::Lease,
         settle::{self, Letter, Settlement},
     },
-    sync::Entry,
+    domain::sync_entry::Entry,
 };
 
 /// Ranges that are read and not settled, at most.
@@ -68,10 +68,14 @@ impl Pass<'_> {
         };
         let settling = async move {
             let mut conn = self.pool.acquire().await?;
-            while let Some(settlement) = to_settle.recv().await {
+            let mut spent = Duration::ZERO;
+            while let Some(mut settlement) = to_settle.recv().await {
+                settlement.counts.reconcile_ms = millis(spent);
+                let began = Instant::now();
                 if !settle::settle(&mut conn, self.lease, &settlement).await? {
                     return Err(Stop::LeaseLost);
                 }
+                spent = began.elapsed();
             }
             Ok(())
         };
@@ -114,7 +118,7 @@ impl Pass<'_> {
             let document = Some(write.document.clone());
             letters.push(Letter { document_id: id.clone(), document, code, message, attempts });
         }
-        counts.import_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        counts.import_ms = millis(began.elapsed());
         Ok(Settlement {
             run_id: self.run_id,
             collection: self.importer.collection.clone(),
@@ -129,4 +133,8 @@ impl Pass<'_> {
             counts,
         })
     }
+}
+
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -22,11 +22,11 @@ use crate::{
             lease::{self, Lease},
             overlay,
             position::{self, Position},
-            run::{self, Ending, Run, Status},
+            run::{self, Ending, Run, Status, Trigger},
             settle, state,
         },
     },
-    domain::{schedule::Schedule, sensitive::Sensitive},
+    domain::{schedule::Schedule, seal::Sealer, sensitive::Sensitive},
     source::Source,
     sync::Plan,
     typesense,
@@ -146,6 +146,9 @@ impl Worker {
     }
 
     async fn work_on(&self, lease: &Lease, run: &Run, stop: &CancellationToken) -> Result<(), Stop> {
+        if run.trigger_source == Trigger::Rollback {
+            return self.roll_back(lease, run).await;
+        }
         let mut ground = self.ground(run).await?;
         let position = self.position(lease, run, &mut ground).await?;
         if !position.is_done {
@@ -195,24 +198,33 @@ impl Worker {
         self.complete(lease, run, &mut ground, &position).await
     }
 
+    fn sealer(&self) -> Result<&Sealer, Stop> {
+        self.syncs.sealer.as_ref().ok_or_else(|| {
+            Stop::Fail(
+                "TIDEWELL_SECRET is not set where this worker runs: it can't read the job's URLs and keys".to_owned(),
+            )
+        })
+    }
+
+    async fn backend(&self, job: &Job) -> Result<(typesense::Client, Duration), Stop> {
+        let profile = db::profile::find(&self.pool, job.spec.typesense_profile_id).await?.ok_or(Stop::Cancelled)?;
+        let typesense = backend::client(&profile, self.sealer()?).map_err(|error| Stop::Fail(error.to_string()))?;
+        if !typesense.healthy().await {
+            return Err(Stop::Pause(format!("the backend {} is not well", profile.name)));
+        }
+        let timeout = Duration::from_millis(u64::try_from(profile.timeout_ms).unwrap_or_default());
+        Ok((typesense, timeout))
+    }
+
     /// What the run goes by: the job and the table as they are now.
     async fn ground(&self, run: &Run) -> Result<Ground, Stop> {
         let job = db::sync::job::find(&self.pool, run.job_id).await?.ok_or(Stop::Cancelled)?;
         let spec = &job.spec;
-        let sealer = self.syncs.sealer.as_ref().ok_or_else(|| {
-            Stop::Fail(
-                "TIDEWELL_SECRET is not set where this worker runs: it can't read the job's URLs and keys".to_owned(),
-            )
-        })?;
         let client = db::client::resolve(&self.pool, &spec.source_client_name).await?;
         let client = client.ok_or_else(|| Stop::Fail(format!("there is no client {}", spec.source_client_name)))?;
-        let profile = db::profile::find(&self.pool, spec.typesense_profile_id).await?.ok_or(Stop::Cancelled)?;
-        let source_url = client.url(sealer).map_err(|error| Stop::Fail(error.to_string()))?;
-        let typesense = backend::client(&profile, sealer).map_err(|error| Stop::Fail(error.to_string()))?;
+        let source_url = client.url(self.sealer()?).map_err(|error| Stop::Fail(error.to_string()))?;
         // Before the source is asked for anything: while the backend is away, nothing there is held open.
-        if !typesense.healthy().await {
-            return Err(Stop::Pause(format!("the backend {} is not well", profile.name)));
-        }
+        let (typesense, timeout) = self.backend(&job).await?;
         let mut source = Source::connect(source_url.expose()).await?;
         let (schema, table) = (&spec.source_schema_name, &spec.source_table_name);
         let relation = source.describe(schema, table).await?;
@@ -223,14 +235,7 @@ impl Worker {
                 faults.into_iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
             Stop::Fail(faults.join("; "))
         })?;
-        Ok(Ground {
-            plan,
-            source,
-            source_url,
-            typesense,
-            timeout: Duration::from_millis(u64::try_from(profile.timeout_ms).unwrap_or_default()),
-            job,
-        })
+        Ok(Ground { plan, source, source_url, typesense, timeout, job })
     }
 
     /// Where the run stands: where it stopped, or at the beginning, with the collection that it writes to.
@@ -319,5 +324,26 @@ impl Worker {
             state::forget(&mut *self.pool.acquire().await?, lease.job_id, &older).await?;
         }
         verdict
+    }
+
+    /// Puts the collection before back in its place.
+    async fn roll_back(&self, lease: &Lease, run: &Run) -> Result<(), Stop> {
+        let job = db::sync::job::find(&self.pool, run.job_id).await?.ok_or(Stop::Cancelled)?;
+        let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+        let (typesense, _) = self.backend(&job).await?;
+        let nothing = || Stop::Fail("there is no collection before the current one".to_owned());
+        let previous = state.previous_collection.ok_or_else(nothing)?;
+        if !typesense.catch_up(&previous).await? {
+            return Err(Stop::Fail(format!("the collection {previous} is gone")));
+        }
+        typesense.put_alias(&job.spec.collection_name, &previous).await?;
+        let mut tx = self.pool.begin().await?;
+        if !lease::renew(&mut tx, lease).await? {
+            return Err(Stop::LeaseLost);
+        }
+        state::roll_back(&mut tx, lease.job_id).await?;
+        tx.commit().await?;
+        tracing::info!(job_id = %job.id, run_id = %run.id, collection = previous, "rolled back");
+        Ok(())
     }
 }

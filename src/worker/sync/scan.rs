@@ -12,15 +12,15 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::stop::Stop;
+use super::{pass::millis, stop::Stop};
 use crate::{
     db::sync::{
         chunk::{self, Chunk, Place},
         overlay::Known,
         settle::{Counts, Letter},
     },
+    domain::sync_entry::{Entry, Standing},
     source::{Document, Range, Read, Row, Source, statement::Statement},
-    sync::{Entry, Standing},
 };
 
 /// Rows of a range, about.
@@ -135,7 +135,7 @@ impl Scan<'_> {
             self.clear_overlay(&mut piece);
         }
         self.cursor.ordinal += 1;
-        piece.counts.read_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        piece.counts.read_ms = millis(began.elapsed());
         Ok(Some(piece))
     }
 
