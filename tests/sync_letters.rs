@@ -11,6 +11,7 @@ use crate::support::{
     eventually, process,
     stack::{Setting, Stack, Tenant},
     sync_job::SyncJob,
+    syncing::Syncing,
 };
 
 /// All letters of a job, as a choice.
@@ -123,6 +124,35 @@ async fn a_retried_row_is_marked_and_given_a_run_and_its_letter_stays_until_that
     assert_eq!(left.len(), 3);
     let acts = format!("/v1/dead-letters/{}/acts", left[0]["id"].as_str().expect("an id"));
     assert_eq!(operator.get(&acts).await.expect(200)["items"][0]["act"], "retry");
+}
+
+#[tokio::test]
+async fn a_retried_row_is_sent_again_though_it_has_not_changed_and_its_letter_goes_once_it_is_written() {
+    let syncing = Syncing::start().await;
+    syncing
+        .sql(
+            r#"create table books (id int primary key, tags jsonb);
+               insert into books values (1, '["a"]'), (2, '{"a": 1}'), (3, '[]')"#,
+        )
+        .await;
+    let job = syncing.job(json!({ "field_config": { "tags": { "type": "string[]" } } })).await;
+    assert_eq!(Syncing::counts(&syncing.run(&job).await), (2, 0, 1));
+    let operator = syncing.stack.operator();
+    let choice = json!({ "filter": { "syncJob": job["id"] } });
+    let is = |attempts: Option<i64>| async move {
+        let letters = letters(operator, "").await;
+        let found = letters.first().and_then(|letter| letter["attempts"].as_i64());
+        if found == attempts { Ok(()) } else { Err(found) }
+    };
+    is(Some(1)).await.expect("a letter");
+    assert_eq!(operator.post("/v1/dead-letters:retry", &choice).await.expect(200)["deferred"], 0);
+    eventually(Duration::from_secs(20), || is(Some(2))).await;
+    syncing.sql(r#"update books set tags = '["b"]' where id = 2"#).await;
+    operator.post("/v1/dead-letters:retry", &choice).await.expect(200);
+    eventually(Duration::from_secs(20), || is(None)).await;
+    syncing.equals(&job, "select id::text, tags from books").await;
+    let runs = syncing.call(reqwest::Method::GET, &job, "/runs").await.expect(200);
+    assert_eq!(runs["data"]["items"][0]["trigger_source"], "redrive", "{runs:#}");
 }
 
 #[tokio::test]
