@@ -207,6 +207,25 @@ async fn a_retry_that_meets_the_end_of_a_run_is_not_forgotten() {
 }
 
 #[tokio::test]
+async fn a_retry_that_comes_after_all_is_read_makes_the_job_due_again() {
+    let (stack, pool) = stack().await;
+    let books = SyncJob::make(&pool, "books", &["1"]).await;
+    let run = "with run as (
+                   insert into public.typesense_sync_runs (job_id, status, trigger_source) values ($1, 'running', 'manual')
+                   returning id
+               )
+               insert into tidewell.sync_positions (run_id, collection, generation, mapping) select id, 'books_1', 1, '' from run";
+    books.set(&pool, run).await;
+    let is_due = "select repair_at <= now() from tidewell.sync_states";
+    let is_due = async || -> Option<bool> { sqlx::query_scalar(is_due).fetch_one(&pool).await.expect("a state") };
+    stack.operator().post("/v1/dead-letters:retry", &of(&books)).await.expect(200);
+    assert_eq!(is_due().await, None, "the end of its pass finds the mark");
+    sqlx::query("update tidewell.sync_positions set is_done = true").execute(&pool).await.expect("a change");
+    stack.operator().post("/v1/dead-letters:retry", &of(&books)).await.expect(200);
+    assert_eq!(is_due().await, Some(true));
+}
+
+#[tokio::test]
 async fn many_rows_are_retried_by_one_run() {
     let (stack, pool) = stack().await;
     let names: Vec<_> = (0..1201).map(|n| n.to_string()).collect();

@@ -43,9 +43,14 @@ pub(super) async fn retry(
             let documents: Vec<_> = letters.iter().filter_map(|letter| letter.document_id.as_deref()).collect();
             overlay::look_at(&mut tx, job_id, collection, &documents).await?;
         }
-        if !letters.is_empty() && run::queue(&mut tx, job_id, Trigger::Redrive).await?.is_some() {
-            has_run = true;
-            tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id }]).await?;
+        if !letters.is_empty() {
+            match run::queue(&mut tx, job_id, Trigger::Redrive).await? {
+                Some(_) => {
+                    has_run = true;
+                    tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id }]).await?;
+                }
+                None => make_due_after_pass(&mut tx, job_id).await?,
+            }
         }
         tx.commit().await?;
         let count = letters.len() as i64;
@@ -58,7 +63,7 @@ pub(super) async fn retry(
 }
 
 /// The collection of a job, if there is one yet. Until the transaction ends no run of the job settles or ends: one that was about to has
-/// ended before, and is followed by another, or sees what is marked.
+/// ended before, and is followed by another, or finds what is marked.
 ///
 /// In the order in which a job is deleted: the job, what is known of it, its letters. A run that settles comes to these in the same.
 async fn join_runs(conn: &mut PgConnection, job_id: Uuid) -> Result<Option<String>, sqlx::Error> {
@@ -72,4 +77,19 @@ async fn join_runs(conn: &mut PgConnection, job_id: Uuid) -> Result<Option<Strin
             .fetch_optional(conn)
             .await?;
     Ok(collection.flatten())
+}
+
+/// A run that has read everything looks at nothing any more: the job is due as soon as it has ended.
+async fn make_due_after_pass(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.sync_states set repair_at = clock_timestamp()
+         where job_id = $1
+           and exists (select from tidewell.sync_positions as position
+                       join public.typesense_sync_runs as run on run.id = position.run_id
+                       where run.job_id = $1 and position.is_done)",
+    )
+    .bind(job_id)
+    .execute(conn)
+    .await
+    .map(drop)
 }
