@@ -46,4 +46,4 @@ pub use read_back_flights::ReadBackFlights;
 pub use resolve_filter_delete::ResolveFilterDelete;
 pub use run_sync::RunSync;
 pub use runtime::{Runtime, RuntimeOptions};
-pub use setup::{Error, setup};
+pub use setup::{Error, Schema, schema, setup};

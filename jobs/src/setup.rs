@@ -1,5 +1,5 @@
 use apalis_postgres::PostgresStorage;
-use sqlx::{Executor, PgPool};
+use sqlx::{Executor, PgPool, migrate::Migrator};
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -24,21 +24,38 @@ pub async fn setup(pool: &PgPool) -> Result<(), Error> {
     Ok(())
 }
 
+/// What [`setup`] makes, for whoever writes it down as a script.
+#[derive(Debug)]
+pub struct Schema {
+    pub name: &'static str,
+    /// The table, in that schema, of the migrations that have been applied.
+    pub migrations_table: &'static str,
+    pub migrations: Migrator,
+    /// What follows the migrations, and may be run again.
+    pub additions: &'static str,
+}
+
+/// The schema, as text.
+pub fn schema() -> Schema {
+    Schema {
+        name: "apalis",
+        migrations_table: "_sqlx_migrations",
+        migrations: PostgresStorage::<()>::migrations(),
+        additions: ADDITIONS,
+    }
+}
+
+/// The index lets `prune` find what has ended without reading the table. The storage parameters keep
+/// the live end of the table small: a row is updated twice in a life of milliseconds, and at the
+/// default of a fifth of the table the dead versions of a day's jobs would pile up first.
+const ADDITIONS: &str =
+    "create index if not exists idx_tidewell_jobs_ended on apalis.jobs (done_at) where done_at is not null;
+alter table apalis.jobs set (autovacuum_vacuum_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.02);
+";
+
 async fn prepare(pool: &PgPool) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     sqlx::query("select pg_advisory_xact_lock($1)").bind(PREPARE_LOCK).execute(&mut *tx).await?;
-    // The index lets `prune` find what has ended without reading the table. The storage parameters
-    // keep the live end of the table small: a row is updated twice in a life of milliseconds, and at
-    // the default of a fifth of the table the dead versions of a day's jobs would pile up first.
-    (&mut *tx)
-        .execute(
-            "create index if not exists idx_tidewell_jobs_ended
-                 on apalis.jobs (done_at) where done_at is not null;
-             alter table apalis.jobs set (
-                 autovacuum_vacuum_scale_factor = 0.01,
-                 autovacuum_analyze_scale_factor = 0.02
-             );",
-        )
-        .await?;
+    (&mut *tx).execute(ADDITIONS).await?;
     tx.commit().await
 }

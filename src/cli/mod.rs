@@ -47,7 +47,11 @@ pub(crate) enum Command {
     /// Run the workers and the scheduler
     Work,
     /// Bring the control database up to date
-    Migrate,
+    Migrate {
+        /// Print what makes the tables, for `psql -f`, and touch no database
+        #[arg(long)]
+        print: bool,
+    },
     /// Show how things stand
     Status,
     /// Organizations: the tenants
@@ -79,7 +83,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it stays and works, rather than to answer and end.
     pub(crate) fn stays(&self) -> bool {
-        matches!(self, Self::Dev(_) | Self::Serve | Self::Work | Self::Migrate)
+        matches!(self, Self::Dev(_) | Self::Serve | Self::Work | Self::Migrate { print: false })
     }
 }
 
@@ -95,7 +99,8 @@ pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Dev(args) => dev::run(session, args).await,
         Command::Serve => process::serve(&session.config).await,
         Command::Work => process::work(&session.config).await,
-        Command::Migrate => process::migrate(session).await,
+        Command::Migrate { print: false } => process::migrate(session).await,
+        Command::Migrate { print: true } => process::print_migrations(session),
         Command::Status => status::run(session).await,
         Command::Org(command) => organization::run(session, command).await,
         Command::Index(command) => index::run(session, command).await,

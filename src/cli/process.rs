@@ -94,6 +94,12 @@ async fn renew(config: &Config, pool: &PgPool) -> anyhow::Result<Option<Resealed
     resealed.map(Some).context("what is stored encrypted can't be encrypted anew: run it again")
 }
 
+/// `tidewell migrate --print`.
+pub(super) fn print_migrations(session: &Session) -> anyhow::Result<()> {
+    let script = db::provision::script();
+    session.show(&serde_json::json!({ "sql": script }), || script.clone())
+}
+
 /// What both processes need; `None` where they were told to stop before the database was there.
 async fn services(
     config: &Config,
@@ -182,6 +188,7 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
             jobs: seconds(config.jobs_kept_hours * 3600),
             tombstones: seconds(config.tombstones_kept_hours * 3600),
             acts: seconds(config.acts_kept_days * 86_400),
+            sync_runs: seconds(config.sync_runs_kept_days * 86_400),
         },
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidewell::db::{
     self,
-    status::{COUNTED_TO, IndexStatus, Status, WorkerStatus},
+    status::{COUNTED_TO, HEALTHS, IndexStatus, Status, SyncStatus, WorkerStatus, oldest_unsynced_seconds},
 };
 
 use super::{
@@ -23,6 +23,9 @@ fn text(status: &Status) -> String {
         if status.indexes.is_empty() { none("indexes") } else { indexes(&status.indexes) },
         if status.workers.is_empty() { none("workers") } else { workers(&status.workers) },
     ];
+    if !status.syncs.is_empty() {
+        parts.push(syncs(&status.syncs));
+    }
     if status.doubted_flights > 0 {
         let count = status.doubted_flights;
         parts.push(format!("{count} requests to Typesense are in doubt: their documents are being read back"));
@@ -70,6 +73,18 @@ fn workers(workers: &[WorkerStatus]) -> String {
     table(["worker", "state", "seen", "breaker", "imports", "backend"], &["imports"], rows)
 }
 
+/// One line: how many jobs there are of each health, and how long the one that has waited longest has been without a good run.
+fn syncs(syncs: &[SyncStatus]) -> String {
+    let of = |health: &str| syncs.iter().filter(|sync| sync.health == health).count();
+    let counts = HEALTHS.iter().map(|health| (of(health), health.replace('_', " ")));
+    let told: Vec<_> =
+        counts.filter(|(count, _)| *count > 0).map(|(count, health)| format!("{count} {health}")).collect();
+    let oldest =
+        oldest_unsynced_seconds(syncs).map(|seconds| format!(", the oldest without a good run for {}", age(seconds)));
+    let (all, told, oldest) = (syncs.len(), told.join(", "), oldest.unwrap_or_default());
+    format!("sync jobs: {all} ({told}){oldest}: see `tidewell sync status`")
+}
+
 /// A count that stops somewhere.
 fn count(number: i64) -> String {
     if number >= COUNTED_TO { format!("{COUNTED_TO}+") } else { number.to_string() }
@@ -110,9 +125,34 @@ mod tests {
             dead_letters: 2,
             lanes_leased: 0,
         };
-        let shown = text(&Status { indexes: vec![index], workers: Vec::new(), doubted_flights: 1 });
+        let shown = text(&Status { indexes: vec![index], workers: vec![], syncs: vec![], doubted_flights: 1 });
         for expected in ["acme/products", "1m 30s", "10000+", "1 requests", "`tidewell work`"] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
+    }
+
+    #[test]
+    fn sync_jobs_are_summed_up_in_one_line() {
+        let sync = |health: &str, enabled, unsynced_seconds| SyncStatus {
+            id: uuid::Uuid::nil(),
+            name: String::new(),
+            enabled,
+            health: health.to_owned(),
+            is_stale: false,
+            last_synced_at: None,
+            age_seconds: None,
+            unsynced_seconds,
+            failed_rows: None,
+            run_progress_pct: None,
+            live_lag_bytes: None,
+            live_lag_ms: None,
+            dead_letters: 0,
+        };
+        let off = sync("disabled", false, 9e9);
+        assert_eq!(syncs(std::slice::from_ref(&off)), "sync jobs: 1 (1 disabled): see `tidewell sync status`");
+        let told = syncs(&[sync("never_synced", true, 90.0), sync("fresh", true, 5.0), sync("fresh", true, 8.0), off]);
+        let expected = "sync jobs: 4 (2 fresh, 1 never synced, 1 disabled), the oldest without a good run for 1m 30s: \
+                        see `tidewell sync status`";
+        assert_eq!(told, expected);
     }
 }

@@ -1,20 +1,56 @@
 //! Dead letters: writes that failed for good, and the acts that people take on them.
 
 mod discard;
+mod hold;
 mod overtaken;
 mod redrive;
+mod resync;
+mod trail;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, postgres::PgArguments, query::QueryAs};
+use sqlx::{FromRow, PgPool, Postgres, postgres::PgArguments, query::QueryAs};
 use uuid::Uuid;
 
 pub use discard::{Discarded, discard};
 pub use redrive::{Mended, Retried, mend, retry};
+pub use trail::{Act, Actor, trail};
 
 /// Bodies that one page of a list may hold together; one letter is always given.
 const PAGE_BYTES: i64 = 8 << 20;
-/// Letters that one transaction acts on: a million of them must not make one giant transaction.
-const BATCH: i64 = 500;
+
+/// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
+macro_rules! columns {
+    () => {
+        "letter.id, letter.organization_id, letter.index_id, letter.sync_job_id, letter.document_id, letter.job_id,
+         letter.operation, letter.version, letter.body, letter.error_code, letter.error_message, letter.error_signature,
+         letter.attempts, letter.first_failed_at, letter.last_failed_at"
+    };
+}
+
+/// What a letter's owner is called, of [`owners`].
+macro_rules! names {
+    () => {
+        ", organizations.slug as organization_slug, indexes.slug as index_slug, sync_job.name as sync_job_name,
+         source_client_name || '.' || source_schema_name || '.' || source_table_name as source_table "
+    };
+}
+
+/// Joins the owner of a letter: an organization and its index, or a sync job.
+macro_rules! owners {
+    ($letter:literal) => {
+        concat!(
+            "left join tidewell.organizations on organizations.id = ",
+            $letter,
+            ".organization_id
+             left join tidewell.indexes on indexes.id = ",
+            $letter,
+            ".index_id
+             left join public.typesense_sync_jobs as sync_job on sync_job.id = ",
+            $letter,
+            ".sync_job_id "
+        )
+    };
+}
 
 /// What the write asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -32,14 +68,18 @@ pub enum Operation {
     DeleteByFilter,
 }
 
-/// A dead letter as stored.
+/// A dead letter as stored: a write of an index, or a row of a sync job.
 #[derive(Clone, Debug, FromRow)]
 pub struct DeadLetter {
     pub id: Uuid,
-    pub organization_id: Uuid,
-    pub organization_slug: String,
-    pub index_id: Uuid,
-    pub index_slug: String,
+    pub organization_id: Option<Uuid>,
+    pub organization_slug: Option<String>,
+    pub index_id: Option<Uuid>,
+    pub index_slug: Option<String>,
+    pub sync_job_id: Option<Uuid>,
+    pub sync_job_name: Option<String>,
+    /// Where the row of a sync job is, as `client.schema.table`.
+    pub source_table: Option<String>,
     /// `None` for a delete by filter.
     pub document_id: Option<String>,
     pub job_id: Option<Uuid>,
@@ -62,30 +102,25 @@ pub struct Selection<'a> {
     pub ids: Option<&'a [Uuid]>,
     pub organization_id: Option<Uuid>,
     pub index_id: Option<Uuid>,
+    pub sync_job_id: Option<Uuid>,
     pub signature: Option<&'a str>,
     /// Only those that failed at or after this moment.
     pub since: Option<DateTime<Utc>>,
     pub operation: Option<Operation>,
 }
 
-/// Who acts, as the trail names them.
-#[derive(Clone, Copy, Debug)]
-pub struct Actor<'a> {
-    pub name: &'a str,
-    pub request_id: &'a str,
-}
-
-/// A statement on `tidewell.dead_letters as letter` whose first six parameters are a [`Selection`].
+/// A statement on `tidewell.dead_letters as letter` whose first seven parameters are a [`Selection`].
 macro_rules! selecting {
-    ($before:literal, $after:literal) => {
+    ($before:expr, $after:expr) => {
         concat!(
             $before,
             " ($1::uuid[] is null or letter.id = any($1))
               and ($2::uuid is null or letter.organization_id = $2)
               and ($3::uuid is null or letter.index_id = $3)
-              and ($4::text is null or letter.error_signature = $4)
-              and ($5::timestamptz is null or letter.last_failed_at >= $5)
-              and ($6::text is null or letter.operation = $6) ",
+              and ($4::uuid is null or letter.sync_job_id = $4)
+              and ($5::text is null or letter.error_signature = $5)
+              and ($6::timestamptz is null or letter.last_failed_at >= $6)
+              and ($7::text is null or letter.operation = $7) ",
             $after
         )
     };
@@ -102,6 +137,7 @@ impl Selection<'_> {
             .bind(self.ids.map(<[Uuid]>::to_vec))
             .bind(self.organization_id)
             .bind(self.index_id)
+            .bind(self.sync_job_id)
             .bind(self.signature.map(str::to_owned))
             .bind(self.since)
             .bind(self.operation)
@@ -124,24 +160,30 @@ pub async fn list(
     }
     let listed: Vec<Listed> = selection
         .query(selecting!(
-            "with next as (
-                 select letter.* from tidewell.dead_letters as letter where",
-            "    and ($7::uuid is null or letter.id < $7)
+            concat!(
+                "with next as (
+                     select ",
+                columns!(),
+                "    from tidewell.dead_letters as letter where"
+            ),
+            concat!(
+                "    and ($8::uuid is null or letter.id < $8)
+                     order by letter.id desc
+                     limit $9 + 1
+                 ), measured as (
+                     select *, count(*) over () as found,
+                            sum(coalesce(octet_length(body), 0)) over (order by id desc) - coalesce(octet_length(body), 0)
+                                as bytes_before
+                     from next
+                 )
+                 select letter.*",
+                names!(),
+                "from measured as letter ",
+                owners!("letter"),
+                "where bytes_before < $10
                  order by letter.id desc
-                 limit $8 + 1
-             ), measured as (
-                 select *, count(*) over () as found,
-                        sum(coalesce(octet_length(body), 0)) over (order by id desc) - coalesce(octet_length(body), 0)
-                            as bytes_before
-                 from next
-             )
-             select measured.*, organizations.slug as organization_slug, indexes.slug as index_slug
-             from measured
-             join tidewell.organizations on organizations.id = measured.organization_id
-             join tidewell.indexes on indexes.id = measured.index_id
-             where bytes_before < $9
-             order by measured.id desc
-             limit $8"
+                 limit $9"
+            )
         ))
         .bind(before)
         .bind(limit)
@@ -154,28 +196,32 @@ pub async fn list(
 
 /// One letter.
 pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<DeadLetter>, sqlx::Error> {
-    sqlx::query_as(
-        "select letter.*, organizations.slug as organization_slug, indexes.slug as index_slug
-         from tidewell.dead_letters as letter
-         join tidewell.organizations on organizations.id = letter.organization_id
-         join tidewell.indexes on indexes.id = letter.index_id
-         where letter.id = $1",
-    )
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        names!(),
+        "from tidewell.dead_letters as letter ",
+        owners!("letter"),
+        "where letter.id = $1"
+    ))
     .bind(id)
     .fetch_optional(pool)
     .await
 }
 
-/// Letters of one index that died of the same fault.
+/// Letters of one index, or of one sync job, that died of the same fault.
 #[derive(Debug, FromRow, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DeadLetterGroup)]
 pub struct Group {
     pub signature: String,
-    /// The organization's slug.
-    pub organization: String,
-    /// The index's slug.
-    pub index: String,
+    /// The organization's slug; null for rows of a sync job.
+    pub organization: Option<String>,
+    /// The index's slug; null for rows of a sync job.
+    pub index: Option<String>,
+    /// The sync job's name; null for writes of an index.
+    pub sync_job: Option<String>,
+    pub sync_job_id: Option<Uuid>,
     pub count: i64,
     /// The letter of the group that died last.
     pub newest_id: Uuid,
@@ -186,7 +232,7 @@ pub struct Group {
     pub newest_failed_at: DateTime<Utc>,
 }
 
-/// Letters counted by error signature and index, the largest groups first; only those that come after one of that count and
+/// Letters counted by error signature and index or sync job, the largest groups first; only those that come after one of that count and
 /// newest letter.
 pub async fn groups(
     pool: &PgPool,
@@ -198,134 +244,26 @@ pub async fn groups(
         .query(selecting!(
             // Ids grow with time, and so does their text; PostgreSQL has no max of uuids.
             "with groups as (
-                 select error_signature, index_id, count(*) as count, max(letter.id::text collate \"C\")::uuid as newest_id,
+                 select error_signature, count(*) as count, max(letter.id::text collate \"C\")::uuid as newest_id,
                         min(last_failed_at) as oldest_failed_at, max(last_failed_at) as newest_failed_at
                  from tidewell.dead_letters as letter where",
-            "    group by error_signature, index_id
-             )
-             select groups.error_signature as signature, organizations.slug as organization, indexes.slug as index, count,
-                    newest_id, error_code as code, error_message as message, oldest_failed_at, newest_failed_at
-             from groups
-             join tidewell.dead_letters as newest on newest.id = newest_id
-             join tidewell.organizations on organizations.id = newest.organization_id
-             join tidewell.indexes on indexes.id = newest.index_id
-             where $7::bigint is null or (count, newest_id) < ($7, $8)
-             order by count desc, newest_id desc
-             limit $9"
+            concat!(
+                "    group by error_signature, index_id, sync_job_id
+                 )
+                 select groups.error_signature as signature, organizations.slug as organization, indexes.slug as index,
+                        sync_job.name as sync_job, newest.sync_job_id, count, newest_id, error_code as code,
+                        error_message as message, oldest_failed_at, newest_failed_at
+                 from groups
+                 join tidewell.dead_letters as newest on newest.id = newest_id ",
+                owners!("newest"),
+                "where $8::bigint is null or (count, newest_id) < ($8, $9)
+                 order by count desc, newest_id desc
+                 limit $10"
+            )
         ))
         .bind(after.map(|(count, _)| count))
         .bind(after.map(|(_, newest_id)| newest_id))
         .bind(limit)
         .fetch_all(pool)
         .await
-}
-
-/// What somebody did to a letter.
-#[derive(Clone, Debug, FromRow, serde::Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = DeadLetterAct)]
-pub struct Act {
-    /// A write that dies again becomes a new letter; the trail is that of the write.
-    pub dead_letter_id: Uuid,
-    #[serde(skip)]
-    pub organization_id: Uuid,
-    #[serde(skip)]
-    pub index_id: Uuid,
-    /// `retry`, `mend`, `discard`, or `superseded` where a retry found a newer write of the document.
-    pub act: String,
-    pub actor: String,
-    pub request_id: String,
-    pub acted_at: DateTime<Utc>,
-}
-
-/// The acts on the write that a letter stands for, newest first, whether or not the letter is still there.
-pub async fn trail(pool: &PgPool, letter_id: Uuid) -> Result<Vec<Act>, sqlx::Error> {
-    sqlx::query_as(
-        "with write as (
-             select index_id, document_id, version from tidewell.dead_letters where id = $1
-             union
-             select index_id, document_id, version from tidewell.dead_letter_acts where dead_letter_id = $1
-         )
-         select acts.*
-         from write join tidewell.dead_letter_acts as acts
-              on acts.index_id = write.index_id and acts.version = write.version
-                 and acts.document_id is not distinct from write.document_id
-         order by acts.id desc
-         limit 250",
-    )
-    .bind(letter_id)
-    .fetch_all(pool)
-    .await
-}
-
-/// How many letters of a selection there are, by index, and the moment of counting: a bulk act stops there, so that what it
-/// revives and dies again is not revived for ever.
-async fn count(pool: &PgPool, selection: Selection<'_>) -> Result<Vec<Counted>, sqlx::Error> {
-    selection
-        .query(selecting!(
-            "select letter.index_id, count(*) as count, now() as counted_at from tidewell.dead_letters as letter where",
-            "group by letter.index_id order by letter.index_id"
-        ))
-        .fetch_all(pool)
-        .await
-}
-
-#[derive(Clone, Copy, FromRow)]
-struct Counted {
-    index_id: Uuid,
-    count: i64,
-    counted_at: DateTime<Utc>,
-}
-
-/// A letter as a bulk act holds it, locked; its body stays in the database.
-#[derive(FromRow)]
-struct Held {
-    id: Uuid,
-    document_id: Option<String>,
-    job_id: Option<Uuid>,
-    version: i64,
-}
-
-/// Locks the next letters of an index for an act. Those that another act holds are left to it.
-async fn hold(
-    conn: &mut PgConnection,
-    selection: Selection<'_>,
-    counted: Counted,
-    after: Option<Uuid>,
-) -> Result<Vec<Held>, sqlx::Error> {
-    Selection { index_id: Some(counted.index_id), ..selection }
-        .query(selecting!(
-            "select id, document_id, job_id, version from tidewell.dead_letters as letter where",
-            "and ($7::uuid is null or letter.id > $7) and letter.last_failed_at <= $8
-             order by letter.id
-             limit $9
-             for update skip locked"
-        ))
-        .bind(after)
-        .bind(counted.counted_at)
-        .bind(BATCH)
-        .fetch_all(conn)
-        .await
-}
-
-/// Writes an act on letters into the trail; they must not have gone yet.
-async fn note(conn: &mut PgConnection, ids: &[Uuid], act: &str, by: Actor<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into tidewell.dead_letter_acts
-             (dead_letter_id, organization_id, index_id, document_id, version, act, actor, request_id)
-         select id, organization_id, index_id, document_id, version, $2, $3, $4
-         from tidewell.dead_letters where id = any($1) order by id",
-    )
-    .bind(ids)
-    .bind(act)
-    .bind(by.name)
-    .bind(by.request_id)
-    .execute(conn)
-    .await
-    .map(drop)
-}
-
-/// Takes letters away.
-async fn remove(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from tidewell.dead_letters where id = any($1)").bind(ids).execute(conn).await.map(drop)
 }

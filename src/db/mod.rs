@@ -20,6 +20,7 @@ pub mod organization;
 pub mod outbox;
 pub mod plan;
 pub mod profile;
+pub mod provision;
 pub mod prune;
 pub mod quota;
 pub mod rate;

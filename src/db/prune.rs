@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use super::sync;
+
 /// How long finished things are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
@@ -13,6 +15,8 @@ pub struct Keep {
     pub tombstones: Duration,
     /// The trail of what was done to dead letters.
     pub acts: Duration,
+    /// The history of sync runs, counted from their end.
+    pub sync_runs: Duration,
 }
 
 /// Rows of one step.
@@ -67,5 +71,11 @@ pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
             }
         }
     }
-    Ok(removed)
+    loop {
+        let step = sync::run::prune(pool, keep.sync_runs, STEP).await?;
+        removed += step;
+        if step < STEP.unsigned_abs() {
+            return Ok(removed);
+        }
+    }
 }

@@ -1,8 +1,12 @@
 //! What waits, where and for how long, who works on it, and what stands in its way.
 
+mod syncs;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
+
+pub use syncs::{HEALTHS, SyncStatus, oldest_unsynced_seconds};
 
 /// Counts that would need a scan stop here.
 pub const COUNTED_TO: i64 = 10_000;
@@ -15,6 +19,7 @@ const ALIVE_FOR_SECONDS: f64 = 30.0;
 pub struct Status {
     pub indexes: Vec<IndexStatus>,
     pub workers: Vec<WorkerStatus>,
+    pub syncs: Vec<SyncStatus>,
     /// Requests to Typesense that outlived their deadline and whose documents are still being read back.
     pub doubted_flights: i64,
 }
@@ -58,12 +63,13 @@ pub struct WorkerStatus {
     pub alive: bool,
 }
 
-/// Reads the status. The cost grows with the number of indexes, not with that of waiting rows.
+/// Reads the status. The cost grows with the number of indexes and sync jobs, not with that of waiting rows.
 pub async fn read(pool: &PgPool) -> Result<Status, sqlx::Error> {
     let doubted = "select count(*) from tidewell.flights where deadline <= clock_timestamp()";
     Ok(Status {
         indexes: indexes(pool).await?,
         workers: workers(pool).await?,
+        syncs: syncs::read(pool).await?,
         doubted_flights: sqlx::query_scalar(doubted).fetch_one(pool).await?,
     })
 }

@@ -10,6 +10,7 @@ mod early;
 mod error;
 mod freshness;
 mod gateway_keys;
+mod gauges;
 mod health;
 mod indexes;
 mod jobs;

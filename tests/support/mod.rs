@@ -8,6 +8,7 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod stack;
+pub mod sync_job;
 pub mod syncing;
 
 use std::{fmt::Debug, time::Duration};

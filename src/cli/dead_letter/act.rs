@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use tidewell::{
     db::{
         self,
-        dead_letter::{Actor, DeadLetter, Mended, Operation, Selection},
+        dead_letter::{Actor, DeadLetter, Mended, Operation, Retried, Selection},
     },
     domain::document::Document,
 };
@@ -20,10 +20,11 @@ use crate::cli::{Session, input};
 /// Dead letters to act on: by their ids or by a filter.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true)
-    .args(["ids", "organization", "index", "signature", "since"]))]
+    .args(["ids", "organization", "index", "sync_job", "signature", "since"]))]
 pub(crate) struct Choice {
     /// Exactly these, separated by commas or spaces
-    #[arg(long, num_args = 1.., value_delimiter = ',', conflicts_with_all = ["organization", "index", "signature", "since"])]
+    #[arg(long, num_args = 1.., value_delimiter = ',',
+        conflicts_with_all = ["organization", "index", "sync_job", "signature", "since"])]
     ids: Option<Vec<Uuid>>,
     #[command(flatten)]
     filter: Filter,
@@ -65,13 +66,25 @@ pub(super) async fn retry(session: &Session, pool: &PgPool, choice: &Choice) -> 
     let view = json!({
         "matched": done.matched,
         "retried": done.retried,
+        "deferred": done.deferred,
         "superseded": done.superseded,
         "dryRun": choice.dry_run,
     });
     session.show(&view, || match choice.dry_run {
         true => format!("{} would be retried", done.matched),
-        false => format!("{} retried, {} superseded by a newer write", done.retried, done.superseded),
+        false => told(&done),
     })
+}
+
+fn told(done: &Retried) -> String {
+    let mut text = format!("{} retried, {} superseded by a newer write", done.retried, done.superseded);
+    if done.deferred > 0 {
+        let deferred = done.deferred;
+        text += &format!(
+            "; {deferred} wait for the run that is under way, or for the next one if their sync job is disabled"
+        );
+    }
+    text
 }
 
 pub(super) async fn discard(session: &Session, pool: &PgPool, choice: &Choice) -> anyhow::Result<()> {
@@ -85,6 +98,10 @@ pub(super) async fn discard(session: &Session, pool: &PgPool, choice: &Choice) -
 }
 
 pub(super) async fn mend(session: &Session, pool: &PgPool, letter: &DeadLetter, given: &str) -> anyhow::Result<()> {
+    let Some(index_id) = letter.index_id else {
+        let table = letter.source_table.as_deref().unwrap_or_default();
+        bail!("mend the row in {table}; the next run takes it");
+    };
     if !matches!(letter.operation, Operation::Upsert | Operation::Reproject) {
         bail!("this letter is a delete and has no document to mend: retry or discard it");
     }
@@ -95,12 +112,12 @@ pub(super) async fn mend(session: &Session, pool: &PgPool, letter: &DeadLetter, 
         bail!("the document's id is {:?}, and must be that of the dead letter's document", document.id);
     }
     let person = Person::here();
-    match db::dead_letter::mend(pool, letter.id, letter.index_id, &document.json, person.actor()).await? {
+    match db::dead_letter::mend(pool, letter.id, index_id, &document.json, person.actor()).await? {
         Mended::Yes => {}
         Mended::Overtaken => bail!("the document has a newer write: discard this letter, or write anew"),
         Mended::Gone => bail!("the dead letter has just gone"),
     }
-    let view = json!({ "matched": 1, "retried": 1, "superseded": 0, "dryRun": false });
+    let view = json!({ "matched": 1, "retried": 1, "deferred": 0, "superseded": 0, "dryRun": false });
     session.show(&view, || match letter.job_id {
         Some(job_id) => format!("mended, and on its way: `tidewell job show {job_id} --wait`"),
         None => "mended, and on its way".to_owned(),

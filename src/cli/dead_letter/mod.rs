@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Show { id: Uuid },
     /// Show what was done to a dead letter, also to one that is gone
     Acts { id: Uuid },
-    /// Count dead letters by error signature and index, the largest groups first
+    /// Count dead letters by error signature and index or sync job, the largest groups first
     Groups {
         #[command(flatten)]
         filter: Filter,
@@ -83,6 +83,9 @@ pub(crate) struct Filter {
     /// Of one index: its id or slug
     #[arg(long)]
     index: Option<String>,
+    /// Of one sync job: its id or name
+    #[arg(long, value_name = "JOB")]
+    sync_job: Option<String>,
     /// Of one error signature: see `tidewell dead-letters groups`
     #[arg(long)]
     signature: Option<String>,
@@ -101,9 +104,20 @@ impl Filter {
             Some(name) => Some(index::find(pool, self.organization.as_deref(), name).await?.id),
             None => None,
         };
+        let sync_job_id = match &self.sync_job {
+            Some(name) => Some(sync_job(pool, name).await?),
+            None => None,
+        };
         let signature = self.signature.as_deref();
-        Ok(Selection { organization_id, index_id, signature, since: self.since, ..Selection::default() })
+        Ok(Selection { organization_id, index_id, sync_job_id, signature, since: self.since, ..Selection::default() })
     }
+}
+
+async fn sync_job(pool: &PgPool, name: &str) -> anyhow::Result<Uuid> {
+    let found = db::sync::job::resolve(pool, name).await?;
+    let job =
+        found.with_context(|| format!("there is no sync job {name:?}: `tidewell sync list` shows those there are"))?;
+    Ok(job.id)
 }
 
 pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
@@ -138,11 +152,11 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
                 |group| group,
                 |groups| {
                     let rows = groups.iter().map(|group| {
-                        let index = format!("{}/{}", group.organization, group.index);
+                        let of = view::owner([&group.organization, &group.index, &group.sync_job]);
                         let (count, newest) = (group.count.to_string(), time(group.newest_failed_at));
-                        [group.signature.clone(), count, index, group.code.clone(), newest, short(&group.message, 60)]
+                        [group.signature.clone(), count, of, group.code.clone(), newest, short(&group.message, 60)]
                     });
-                    table(["signature", "count", "index", "code", "newest", "message"], &["count"], rows)
+                    table(["signature", "count", "of", "code", "newest", "message"], &["count"], rows)
                 },
             )
         }
@@ -161,7 +175,7 @@ fn letters_table(letters: &[DeadLetter]) -> String {
     let rows = letters.iter().map(|letter| {
         [
             letter.id.to_string(),
-            format!("{}/{}", letter.organization_slug, letter.index_slug),
+            view::owner_of(letter),
             super::output::maybe(letter.document_id.as_deref().map(|id| short(id, 32))),
             letter.error_code.clone(),
             letter.error_signature.clone(),
@@ -170,5 +184,5 @@ fn letters_table(letters: &[DeadLetter]) -> String {
             short(&letter.error_message, 60),
         ]
     });
-    table(["id", "index", "document", "code", "signature", "attempts", "failed", "message"], &["attempts"], rows)
+    table(["id", "of", "document", "code", "signature", "attempts", "failed", "message"], &["attempts"], rows)
 }

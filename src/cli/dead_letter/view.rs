@@ -12,8 +12,10 @@ use crate::cli::output::{maybe, record, table, time};
 #[serde(rename_all = "camelCase")]
 pub(super) struct View<'a> {
     id: Uuid,
-    organization: &'a str,
-    index: &'a str,
+    organization: Option<&'a str>,
+    index: Option<&'a str>,
+    sync_job: Option<&'a str>,
+    sync_job_id: Option<Uuid>,
     document_id: Option<&'a str>,
     job_id: Option<Uuid>,
     operation: Operation,
@@ -33,8 +35,10 @@ pub(super) fn letter(letter: &DeadLetter) -> View<'_> {
     let (document, filter) = parts(letter);
     View {
         id: letter.id,
-        organization: &letter.organization_slug,
-        index: &letter.index_slug,
+        organization: letter.organization_slug.as_deref(),
+        index: letter.index_slug.as_deref(),
+        sync_job: letter.sync_job_name.as_deref(),
+        sync_job_id: letter.sync_job_id,
         document_id: letter.document_id.as_deref(),
         job_id: letter.job_id,
         operation: letter.operation,
@@ -57,6 +61,19 @@ pub(super) fn letter_with_acts<'a>(dead: &'a DeadLetter, acts: &'a [Act]) -> Vie
     View { acts: Some(acts), ..letter(dead) }
 }
 
+/// Whose letter it is: an index's or a sync job's.
+pub(super) fn owner_of(letter: &DeadLetter) -> String {
+    owner([&letter.organization_slug, &letter.index_slug, &letter.sync_job_name])
+}
+
+/// An organization's index or a sync job, by their names.
+pub(super) fn owner([organization, index, sync_job]: [&Option<String>; 3]) -> String {
+    match (organization, index) {
+        (Some(organization), Some(index)) => format!("{organization}/{index}"),
+        _ => format!("sync job {}", maybe(sync_job.as_ref())),
+    }
+}
+
 /// What the body is: a document, or the filter of a conditional delete.
 fn parts(letter: &DeadLetter) -> (Option<&str>, Option<&str>) {
     match letter.operation {
@@ -70,7 +87,7 @@ pub(super) fn text(letter: &DeadLetter, acts: &[Act]) -> String {
     let operation = serde_json::to_value(letter.operation).ok();
     let about = record([
         ("id", letter.id.to_string()),
-        ("index", format!("{}/{}", letter.organization_slug, letter.index_slug)),
+        ("of", owner_of(letter)),
         ("document", maybe(letter.document_id.as_ref())),
         ("operation", maybe(operation.as_ref().and_then(Value::as_str))),
         ("version", letter.version.to_string()),

@@ -2,7 +2,11 @@
 
 use sqlx::PgPool;
 
-use super::{Actor, BATCH, Selection, count, hold, note, remove};
+use super::{
+    Actor, Selection,
+    hold::{BATCH, count, hold, ids, remove},
+    trail::note,
+};
 
 /// What became of a discard.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,17 +22,16 @@ pub async fn discard(
     by: Actor<'_>,
     dry_run: bool,
 ) -> Result<Discarded, sqlx::Error> {
-    let indexes = count(pool, selection).await?;
-    let mut done = Discarded { matched: indexes.iter().map(|index| index.count).sum(), discarded: 0 };
+    let shares = count(pool, selection).await?;
+    let mut done = Discarded { matched: shares.iter().map(|share| share.count).sum(), discarded: 0 };
     if dry_run {
         return Ok(done);
     }
-    for index in indexes {
+    for share in shares {
         let mut after = None;
         loop {
             let mut tx = pool.begin().await?;
-            let ids: Vec<_> =
-                hold(&mut tx, selection, index, after).await?.into_iter().map(|letter| letter.id).collect();
+            let ids = ids(&hold(&mut tx, selection, share, after).await?);
             note(&mut tx, &ids, "discard", by).await?;
             remove(&mut tx, &ids).await?;
             tx.commit().await?;

@@ -8,7 +8,11 @@ use std::collections::HashSet;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Held, Selection, selecting};
+use super::{
+    Selection,
+    hold::{Held, Owner},
+    selecting,
+};
 
 /// Letters of an index with a newer write of their document in the outbox. Repairs and conditional deletes are no writes: the
 /// first send what is there, the second are judged after the letter's own version. One pass over what waits in the index.
@@ -20,14 +24,15 @@ pub(super) async fn by_waiting(
     let mut tx = pool.begin().await?;
     // After a mass death the planner thinks of few letters yet, and would go through the outbox once for each.
     sqlx::query("set local enable_nestloop = off").execute(&mut *tx).await?;
-    let ids: Vec<(Uuid,)> = Selection { index_id: Some(index_id), ..selection }
+    let ids: Vec<(Uuid,)> = selection
+        .within(Owner::Index(index_id))
         .query(selecting!(
             "select distinct letter.id
              from tidewell.dead_letters as letter
              join tidewell.outbox on outbox.document_id = letter.document_id
                                  and coalesce(outbox.document_version, outbox.version) > letter.version
              where",
-            "and outbox.index_id = $7 and outbox.operation in ('upsert', 'delete')"
+            "and outbox.index_id = $8 and outbox.operation in ('upsert', 'delete')"
         ))
         .bind(index_id)
         .fetch_all(&mut *tx)

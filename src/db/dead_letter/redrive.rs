@@ -6,7 +6,12 @@ use sqlx::{PgConnection, PgPool};
 use tidewell_jobs::{ProjectLane, ResolveFilterDelete};
 use uuid::Uuid;
 
-use super::{Actor, BATCH, Held, Selection, count, hold, note, overtaken, remove};
+use super::{
+    Actor, Selection,
+    hold::{BATCH, Held, Owner, Share, count, hold, ids, remove},
+    overtaken, resync,
+    trail::note,
+};
 use crate::{
     db::{accept::join_order, backlog, job},
     domain::lane::lane_of,
@@ -18,46 +23,66 @@ pub struct Retried {
     pub matched: i64,
     /// Back in line.
     pub retried: i64,
+    /// Of these, rows of sync jobs that no run was queued for: the one under way takes them, or the next one.
+    pub deferred: i64,
     /// Ended: a newer write of the same document stands.
     pub superseded: i64,
 }
 
-/// Sends every letter of a selection back into its lane, batch by batch, each its own transaction; with `dry_run` it only
-/// counts them.
+/// Sends every letter of a selection back to where it came from, batch by batch, each its own transaction: a write into its lane, a row
+/// into a run of its sync job. With `dry_run` it only counts them.
 pub async fn retry(
     pool: &PgPool,
     selection: Selection<'_>,
     by: Actor<'_>,
     dry_run: bool,
 ) -> Result<Retried, sqlx::Error> {
-    let indexes = count(pool, selection).await?;
-    let mut done = Retried { matched: indexes.iter().map(|index| index.count).sum(), ..Retried::default() };
+    let shares = count(pool, selection).await?;
+    let mut done = Retried { matched: shares.iter().map(|share| share.count).sum(), ..Retried::default() };
     if dry_run {
         return Ok(done);
     }
-    for index in indexes {
-        let waiting = overtaken::by_waiting(pool, selection, index.index_id).await?;
-        let mut after = None;
-        loop {
-            let mut tx = pool.begin().await?;
-            join_order(&mut tx, index.index_id, false).await?;
-            let letters = hold(&mut tx, selection, index, after).await?;
-            after = letters.last().map(|letter| letter.id);
-            let mut overtaken = overtaken::by_settled(&mut tx, index.index_id, &letters).await?;
-            overtaken.extend(letters.iter().map(|letter| letter.id).filter(|id| waiting.contains(id)));
-            note(&mut tx, &letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), "retry", by).await?;
-            note(&mut tx, &overtaken.iter().copied().collect::<Vec<_>>(), "superseded", by).await?;
-            redrive(&mut tx, index.index_id, &letters, &overtaken, None).await?;
-            tx.commit().await?;
-            done.retried += (letters.len() - overtaken.len()) as i64;
-            done.superseded += overtaken.len() as i64;
-            if (letters.len() as i64) < BATCH {
-                break;
+    for share in shares {
+        match share.owner {
+            Owner::Index(index_id) => retry_writes(pool, selection, index_id, share, by, &mut done).await?,
+            Owner::SyncJob(job_id) => {
+                let resynced = resync::retry(pool, selection, job_id, share, by).await?;
+                done.retried += resynced.marked;
+                done.deferred += resynced.deferred;
             }
         }
     }
     tracing::info!(actor = by.name, retried = done.retried, superseded = done.superseded, "dead letters retried");
     Ok(done)
+}
+
+async fn retry_writes(
+    pool: &PgPool,
+    selection: Selection<'_>,
+    index_id: Uuid,
+    share: Share,
+    by: Actor<'_>,
+    done: &mut Retried,
+) -> Result<(), sqlx::Error> {
+    let waiting = overtaken::by_waiting(pool, selection, index_id).await?;
+    let mut after = None;
+    loop {
+        let mut tx = pool.begin().await?;
+        join_order(&mut tx, index_id, false).await?;
+        let letters = hold(&mut tx, selection, share, after).await?;
+        after = letters.last().map(|letter| letter.id);
+        let mut overtaken = overtaken::by_settled(&mut tx, index_id, &letters).await?;
+        overtaken.extend(letters.iter().map(|letter| letter.id).filter(|id| waiting.contains(id)));
+        note(&mut tx, &ids(&letters), "retry", by).await?;
+        note(&mut tx, &overtaken.iter().copied().collect::<Vec<_>>(), "superseded", by).await?;
+        redrive(&mut tx, index_id, &letters, &overtaken, None).await?;
+        tx.commit().await?;
+        done.retried += (letters.len() - overtaken.len()) as i64;
+        done.superseded += overtaken.len() as i64;
+        if (letters.len() as i64) < BATCH {
+            return Ok(());
+        }
+    }
 }
 
 /// What became of a mend.
