@@ -26,5 +26,6 @@ mod source_clients;
 mod sync_letters;
 mod sync_status;
 mod syncing;
+mod table_search;
 mod tenants;
 mod typesense_client;

@@ -29,6 +29,8 @@ pub struct Statement {
     pub key: Vec<KeyColumn>,
     /// Whose values make the document's id.
     pub id: Vec<KeyColumn>,
+    /// Whether there may be rows without a key, which are left out.
+    key_may_be_null: bool,
     cursor: Option<String>,
     selected: Vec<Selected>,
     pub(super) fields: Fields,
@@ -54,12 +56,21 @@ impl Statement {
         (schema, table): (&str, &str),
         key: Vec<KeyColumn>,
         id: Vec<KeyColumn>,
+        key_may_be_null: bool,
         cursor: Option<String>,
         selected: Vec<Selected>,
         seed: u64,
     ) -> Self {
         let fields = Fields::new(selected.iter().map(|one| (one.field.as_str(), one.wire)), seed);
-        Self { relation: format!("{}.{}", quoted(schema), quoted(table)), key, id, cursor, selected, fields }
+        Self {
+            relation: format!("{}.{}", quoted(schema), quoted(table)),
+            key,
+            id,
+            key_may_be_null,
+            cursor,
+            selected,
+            fields,
+        }
     }
 
     pub(super) fn has_cursor(&self) -> bool {
@@ -105,7 +116,9 @@ impl Statement {
         };
         let lower = has_lower.then(|| bound(">"));
         let upper = has_upper.then(|| bound("<="));
-        let conditions: Vec<String> = lower.into_iter().chain(upper).collect();
+        let is_there = self.key.iter().filter(|_| self.key_may_be_null);
+        let is_there = is_there.map(|column| format!("{} is not null", of_table(&column.name)));
+        let conditions: Vec<String> = lower.into_iter().chain(upper).chain(is_there).collect();
         let conditions =
             if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
         // Without a value nobody can tell how old the row is.
@@ -184,7 +197,15 @@ mod tests {
             expression: "{}::text".to_owned(),
             wire: Wire::Text,
         };
-        Statement::new(("public", "bo\"oks"), columns(key), columns(id), cursor.map(str::to_owned), vec![title], 0)
+        Statement::new(
+            ("public", "bo\"oks"),
+            columns(key),
+            columns(id),
+            false,
+            cursor.map(str::to_owned),
+            vec![title],
+            0,
+        )
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Fault, Plan};
+use super::{Fault, Plan, plan::listed};
 use crate::{
     backend, db,
     domain::{
@@ -25,10 +25,6 @@ pub enum Refusal {
     Sealed(#[from] seal::Error),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-}
-
-fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect::<Vec<_>>().join("; ")
 }
 
 /// Longest name of a collection; versions of it have a few characters more.

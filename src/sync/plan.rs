@@ -15,10 +15,16 @@ use crate::{
 };
 
 /// What is wrong with one field of a job's description, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
 pub struct Fault {
     pub field: String,
     pub message: String,
+}
+
+/// Faults in one line.
+pub fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// How the rows of a table become documents of a collection.
@@ -77,6 +83,7 @@ impl Plan {
                 (&relation.schema, &relation.name),
                 key,
                 id,
+                !relation.kind.has_constraints(),
                 cursor.map(|column| column.name.clone()),
                 selected,
                 seed,

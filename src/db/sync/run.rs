@@ -317,6 +317,18 @@ pub async fn finish(
     .bind(ending.next_sync_at)
     .execute(&mut *conn)
     .await?;
+    if ending.status != Status::Success {
+        // What was to be looked at still is: later, and not at every glance at what is due.
+        sqlx::query(
+            "update tidewell.sync_states as state
+             set repair_at = (select greatest(max(doubted_until), clock_timestamp() + interval '5 minutes')
+                              from tidewell.sync_overlay as overlay where overlay.job_id = state.job_id having count(*) > 0)
+             where job_id = $1",
+        )
+        .bind(lease.job_id)
+        .execute(&mut *conn)
+        .await?;
+    }
     sqlx::query("delete from tidewell.sync_positions where run_id = $1").bind(run_id).execute(conn).await?;
     Ok(true)
 }

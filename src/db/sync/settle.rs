@@ -1,6 +1,7 @@
 //! The end of one range of a run: what was written of it, what was refused, and how far the run has come, in one transaction.
 
-use sqlx::{Connection, PgConnection};
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
@@ -50,6 +51,7 @@ pub struct Settlement {
     /// What is left of the last of them, where the range ended within it.
     pub remainder: Option<Chunk>,
     pub overlay_taken: Vec<String>,
+    pub overlay_read_at: DateTime<Utc>,
     pub flight: Option<Uuid>,
     pub letters: Vec<Letter>,
     /// Documents of which no letter stands any more.
@@ -79,8 +81,7 @@ pub async fn settle(conn: &mut PgConnection, lease: &Lease, settlement: &Settlem
         }
     }
     if !settlement.overlay_taken.is_empty() {
-        let taken: Vec<&str> = settlement.overlay_taken.iter().map(String::as_str).collect();
-        overlay::remove(&mut tx, job_id, collection, &taken).await?;
+        overlay::remove(&mut tx, job_id, collection, &settlement.overlay_taken, settlement.overlay_read_at).await?;
     }
     if let Some(flight) = settlement.flight {
         flight::close(&mut tx, flight).await?;
@@ -130,6 +131,14 @@ pub async fn heal(conn: &mut PgConnection, job_id: Uuid, document_ids: &[String]
         .execute(conn)
         .await
         .map(drop)
+}
+
+/// Documents of a job that Typesense refused.
+pub async fn refused(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("select document_id from tidewell.dead_letters where sync_job_id = $1")
+        .bind(job_id)
+        .fetch_all(pool)
+        .await
 }
 
 async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(), sqlx::Error> {

@@ -16,7 +16,7 @@ use super::{pass::millis, stop::Stop};
 use crate::{
     db::sync::{
         chunk::{self, Chunk, Place},
-        overlay::Known,
+        overlay::{Known, Overlay},
         settle::{Counts, Letter},
     },
     domain::sync_entry::{Entry, Standing},
@@ -43,7 +43,7 @@ pub(super) struct Scan<'a> {
     /// Rows that did not change after this need not be read whole.
     pub(super) since: Option<DateTime<Utc>>,
     /// What is known beside the chunks.
-    pub(super) overlay: HashMap<String, Known>,
+    pub(super) overlay: Overlay,
     /// The pass goes on where one before it stopped, and has not seen all ranges.
     pub(super) is_resumed: bool,
     pub(super) cursor: Cursor,
@@ -98,6 +98,7 @@ pub(super) struct Piece {
     pub(super) consumed: Vec<Place>,
     pub(super) remainder: Option<Chunk>,
     pub(super) overlay_taken: Vec<String>,
+    pub(super) overlay_read_at: DateTime<Utc>,
     pub(super) letters: Vec<Letter>,
     pub(super) healed: Vec<String>,
     pub(super) counts: Counts,
@@ -168,7 +169,7 @@ impl Scan<'_> {
             None => FIRST_ROWS,
         };
         let limit = (region.expected.len() + ROWS / 4).clamp(ROWS, 2 * ROWS).min(by_size);
-        let overlay = &self.overlay;
+        let overlay = &self.overlay.documents;
         let wants = |id: &str, hash: u64| {
             let (before, look) = known(overlay, id, region.expected.get(id).copied());
             look || before.is_none_or(|before| before.hash != hash)
@@ -204,6 +205,7 @@ impl Scan<'_> {
             consumed: Vec::new(),
             remainder: None,
             overlay_taken: Vec::new(),
+            overlay_read_at: self.overlay.read_at,
             letters: Vec::new(),
             healed: Vec::new(),
             counts: Counts { rows: rows.len() as i64, ..Counts::default() },
@@ -211,13 +213,13 @@ impl Scan<'_> {
         let mut is_same = !region.is_cut && region.places.len() == 1 && is_complete;
         for row in rows {
             let expected = region.expected.remove(&row.id);
-            is_same &= expected.is_some() && !self.overlay.contains_key(&row.id);
+            is_same &= expected.is_some() && !self.overlay.documents.contains_key(&row.id);
             is_same &= self.place(row, expected, &mut piece);
         }
         if is_complete {
             is_same &= region.expected.is_empty();
             for (id, expected) in region.expected.drain() {
-                let (before, look) = known(&self.overlay, &id, Some(expected));
+                let (before, look) = known(&self.overlay.documents, &id, Some(expected));
                 self.take_overlay(&id, &mut piece);
                 if look || before.is_some_and(Entry::may_be_there) {
                     piece.deletes.push(id.clone());
@@ -245,7 +247,7 @@ impl Scan<'_> {
             piece.counts.failed += 1;
             return false;
         }
-        let (before, look) = known(&self.overlay, &row.id, expected);
+        let (before, look) = known(&self.overlay.documents, &row.id, expected);
         self.take_overlay(&row.id, piece);
         if let Some(before) = before
             && !look
@@ -284,7 +286,7 @@ impl Scan<'_> {
     }
 
     fn take_overlay(&mut self, id: &str, piece: &mut Piece) {
-        if let Some(known) = self.overlay.get(id) {
+        if let Some(known) = self.overlay.documents.get(id) {
             self.cursor.seen.insert(id.to_owned());
             // Looked at again by the next pass.
             if !known.is_doubted {
@@ -295,7 +297,7 @@ impl Scan<'_> {
 
     /// What is known beside the chunks and was not met in any range is not in the source.
     fn clear_overlay(&mut self, piece: &mut Piece) {
-        for (id, known) in &self.overlay {
+        for (id, known) in &self.overlay.documents {
             if self.cursor.seen.contains(id) {
                 continue;
             }
