@@ -47,7 +47,7 @@ async fn a_table_is_searched_by_its_job_or_by_its_names() {
         (json!({ "job_id": job["id"], "query_by": ["nowhere"] }), 400),
         (json!({ "job_id": job["id"], "per_page": 1000 }), 422),
         (json!({ "job_id": job["id"], "page": 0 }), 422),
-        (json!({ "job_id": "x" }), 400),
+        (json!({ "job_id": "x" }), 422),
     ] {
         let refused = search(wrong.clone()).await;
         assert_eq!(refused.status.as_u16(), status, "{wrong}: {:#}", refused.body);
