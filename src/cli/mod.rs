@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+mod client_tables;
 mod database;
 mod dead_letter;
 mod dev;
