@@ -55,7 +55,7 @@ pub(super) fn stage(run: &Run) -> String {
         Status::Running if run.cancel_requested_at.is_some() => "stopping",
         Status::Running if run.trigger_source == Trigger::Rollback => "putting the collection before back",
         Status::Running if run.source_row_count == 0 => "beginning",
-        Status::Running if run.progress_pct >= 100.0 => "finishing",
+        Status::Running if run.progress_pct >= 99.9 => "finishing",
         Status::Running if run.rebuild => "building a new collection",
         Status::Running => "comparing and writing",
     };
