@@ -83,6 +83,12 @@ async fn dev_brings_everything_up_with_a_demo_and_takes_it_down_again() {
         if found["found"].as_u64() > Some(100) { Ok(()) } else { Err(found["found"].clone()) }
     })
     .await;
+    eventually(Duration::from_secs(120), || async {
+        let job = operator(&ready).get("/typesense/sync-job-status").await.expect(200)["data"]["items"][0].clone();
+        let (is_demo, rows) = (job["name"] == "packages", job["last_source_row_count"].as_i64().unwrap_or_default());
+        if is_demo && job["sync_health"] == "fresh" && rows > 1000 { Ok(()) } else { Err(job) }
+    })
+    .await;
     let second = process::tidewell(&["dev", "--port", "0"], &Project::settings()).current_dir(&project.0).output();
     let second = second.expect("tidewell runs");
     assert!(!second.status.success());

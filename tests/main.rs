@@ -21,6 +21,8 @@ mod replication;
 mod scoped_tokens;
 mod searching;
 mod source_clients;
+mod source_tables;
+mod sync_commands;
 mod syncing;
 mod tenants;
 mod typesense_client;
