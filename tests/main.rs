@@ -23,6 +23,8 @@ mod replication;
 mod scoped_tokens;
 mod searching;
 mod source_clients;
+mod source_tables;
+mod sync_commands;
 mod sync_letters;
 mod sync_status;
 mod syncing;

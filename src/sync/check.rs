@@ -55,7 +55,9 @@ pub async fn check(pool: &PgPool, sealer: &Sealer, spec: &Spec, except: Option<U
             }
         }
     }
-    let planned = match db::client::resolve(pool, &spec.source_client_name).await? {
+    let client = db::client::resolve(pool, &spec.source_client_name).await?;
+    // By its name alone: a job that has its id would not follow a new name, nor keep the client from being deleted.
+    let planned = match client.filter(|client| client.name == spec.source_client_name) {
         None => {
             let message = format!("there is no client {:?}: make it with its URL first", spec.source_client_name);
             Err(vec![Fault { field: "source_client_name".to_owned(), message }])

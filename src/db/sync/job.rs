@@ -251,6 +251,8 @@ pub struct Status {
     pub last_deleted_count: Option<i64>,
     pub last_failed_count: Option<i64>,
     pub seconds_since_sync: Option<f64>,
+    /// Until the next scheduled run; negative where that is due.
+    pub seconds_until_sync: Option<f64>,
     pub is_stale: bool,
     /// `fresh`, `overdue`, `failed`, `cancelled`, `never_synced` or `disabled`.
     pub sync_health: String,
@@ -269,7 +271,8 @@ pub async fn statuses(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result
         "select status.id, name, source_client_name, source_schema_name, source_table_name, typesense_profile_id, profile_name,
                 collection_name, sync_strategy, mode, stale_after_minutes, enabled, auto_sync_enabled, last_synced_at,
                 next_sync_at, last_sync_status, last_sync_error, last_source_row_count, last_imported_count, last_deleted_count,
-                last_failed_count, seconds_since_sync, is_stale, sync_health, active_run_id, active_run_status,
+                last_failed_count, seconds_since_sync,
+                extract(epoch from next_sync_at - now())::float8 as seconds_until_sync, is_stale, sync_health, active_run_id, active_run_status,
                 active_run_progress_pct, live_lag_bytes, live_lag_ms, live_error
          from public.typesense_sync_job_status as status
          left join tidewell.sync_states on job_id = status.id
