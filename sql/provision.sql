@@ -426,7 +426,7 @@ create table if not exists public.typesense_sync_jobs (
     -- Grows with every change of a row: rows older than the last run need not be read whole.
     cursor_column text,
     -- Documents of one import, and the pause after each.
-    batch_size integer not null default 250 check (batch_size between 1 and 10000),
+    batch_size integer not null default 1000 check (batch_size between 1 and 10000),
     batch_delay_ms integer not null default 0 check (batch_delay_ms between 0 and 60000),
     sync_interval_minutes integer check (sync_interval_minutes > 0),
     cron text,
@@ -512,7 +512,7 @@ cross join lateral (
 ) as freshness;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (3, 'typesense', true, decode('03972035cd1b197315fda6856d002ae9941dc8b824e603e041a35dc138a58e29149fda2929857a339a453356c7ca0831', 'hex'), 0);
+values (3, 'typesense', true, decode('ee9890351e0396ca75524a1ab7c441d182dae254e7f23cf371f11ad54943ffcedba2a78f0a999857c686229667be473b', 'hex'), 0);
 end if;
 end
 $provision$;

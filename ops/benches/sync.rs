@@ -145,7 +145,9 @@ impl Source {
             .execute(&pool)
             .await?;
         }
-        sqlx::raw_sql("vacuum analyze products; checkpoint").execute(&pool).await?;
+        for statement in ["vacuum analyze products", "checkpoint"] {
+            sqlx::raw_sql(statement).execute(&pool).await?;
+        }
         Ok(Self { url, pool, rows })
     }
 
@@ -246,22 +248,14 @@ impl Jobs {
 
     /// Runs a job; how long that took by its own account. It must have imported so many rows.
     async fn run(&self, job: &Value, imports: usize, work: &mut Process) -> anyhow::Result<Duration> {
-        let id = job["id"].as_str().unwrap_or_default();
-        let queued = self.operator.post(&format!("/typesense/sync-jobs/{id}/run"), &json!({})).await?;
-        let run_id = queued["data"]["run_id"].as_str().unwrap_or_default().to_owned();
-        loop {
-            work.check()?;
-            let run = self.operator.get(&format!("/typesense/sync-jobs/{id}/runs/{run_id}")).await?;
-            let run: Value = serde_json::from_slice(&run)?;
-            let run = &run["data"];
-            match run["status"].as_str() {
-                Some("success") if run["imported_count"] == imports => {
-                    return Ok(Duration::from_millis(run["elapsed_ms"].as_u64().unwrap_or_default()));
-                }
-                Some("success" | "failed" | "cancelled") => bail!("not the run that was expected: {run}"),
-                _ => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
+        let path = format!("/typesense/sync-jobs/{}/run?wait=true", job["id"].as_str().unwrap_or_default());
+        let ended: Value = serde_json::from_slice(&self.operator.search(&path, Bytes::new()).await?)?;
+        work.check()?;
+        let run = &ended["data"];
+        if run["status"] != "success" || run["imported_count"] != imports {
+            bail!("not the run that was expected: {run}");
         }
+        Ok(Duration::from_millis(run["elapsed_ms"].as_u64().unwrap_or_default()))
     }
 
     async fn drop_collection(&self, job: &Value) -> anyhow::Result<()> {
