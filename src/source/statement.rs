@@ -29,6 +29,8 @@ pub struct Statement {
     pub key: Vec<KeyColumn>,
     /// Whose values make the document's id.
     pub id: Vec<KeyColumn>,
+    /// Nothing in the catalogue says that each row has a key: those that have none are left out.
+    pub key_may_be_null: bool,
     cursor: Option<String>,
     selected: Vec<Selected>,
     pub(super) fields: Fields,
@@ -59,7 +61,8 @@ impl Statement {
         seed: u64,
     ) -> Self {
         let fields = Fields::new(selected.iter().map(|one| (one.field.as_str(), one.wire)), seed);
-        Self { relation: format!("{}.{}", quoted(schema), quoted(table)), key, id, cursor, selected, fields }
+        let relation = format!("{}.{}", quoted(schema), quoted(table));
+        Self { relation, key, id, key_may_be_null: false, cursor, selected, fields }
     }
 
     pub(super) fn has_cursor(&self) -> bool {
@@ -105,7 +108,9 @@ impl Statement {
         };
         let lower = has_lower.then(|| bound(">"));
         let upper = has_upper.then(|| bound("<="));
-        let conditions: Vec<String> = lower.into_iter().chain(upper).collect();
+        let not_null = self.key.iter().filter(|_| self.key_may_be_null);
+        let not_null = not_null.map(|column| format!("{} is not null", of_table(&column.name)));
+        let conditions: Vec<String> = lower.into_iter().chain(upper).chain(not_null).collect();
         let conditions =
             if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
         // Without a value nobody can tell how old the row is.
@@ -199,6 +204,10 @@ mod tests {
             "where (t.\"a\", t.\"b\") > ($2::text::pg_catalog.int8, $3::text::pg_catalog.int8) \
              and (t.\"a\", t.\"b\") <= ($4::text::pg_catalog.int8, $5::text::pg_catalog.int8)"
         ));
+        let loose = Statement { key_may_be_null: true, ..composite.clone() };
+        assert!(
+            loose.range(false, false, false).contains("where t.\"a\" is not null and t.\"b\" is not null order by")
+        );
         assert_eq!(composite.id_places(), [1, 0]);
         assert_eq!(statement(&["a"], &["a", "b"], None).id_places(), [0, 1]);
     }

@@ -1,5 +1,6 @@
 //! The end of one range of a run: what was written of it, what was refused, and how far the run has come, in one transaction.
 
+use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use super::{
     lease::Lease,
     overlay,
 };
-use crate::domain::signature::signature;
+use crate::domain::{signature::signature, sync_entry::Entry};
 
 /// A row that can't be in the collection.
 #[derive(Clone, Debug)]
@@ -47,8 +48,8 @@ pub struct Settlement {
     pub same_as: Option<Place>,
     /// The chunks that the range has read up.
     pub consumed: Vec<Place>,
-    /// What is left of the last of them, where the range ended within it.
-    pub remainder: Option<Chunk>,
+    /// What they said of documents that have not been met yet, where the range ended within them: kept beside the chunks.
+    pub left_over: Vec<(String, Entry)>,
     pub overlay_taken: Vec<String>,
     pub flight: Option<Uuid>,
     pub letters: Vec<Letter>,
@@ -73,8 +74,8 @@ pub async fn settle(conn: &mut PgConnection, lease: &Lease, settlement: &Settlem
                 chunk::remove(&mut tx, job_id, collection, &settlement.consumed).await?;
             }
             chunk::put(&mut tx, job_id, collection, &settlement.chunk).await?;
-            if let Some(remainder) = &settlement.remainder {
-                chunk::put(&mut tx, job_id, collection, remainder).await?;
+            if !settlement.left_over.is_empty() {
+                overlay::keep(&mut tx, job_id, collection, &settlement.left_over).await?;
             }
         }
     }
@@ -127,6 +128,16 @@ pub async fn heal(conn: &mut PgConnection, job_id: Uuid, document_ids: &[String]
     sqlx::query("delete from tidewell.dead_letters where sync_job_id = $1 and document_id = any($2)")
         .bind(job_id)
         .bind(document_ids)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Removes the letters of a job that are older than a moment (`None`: all of them): whatever is refused now was written later.
+pub async fn heal_older(conn: &mut PgConnection, job_id: Uuid, than: Option<DateTime<Utc>>) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.dead_letters where sync_job_id = $1 and coalesce(last_failed_at < $2, true)")
+        .bind(job_id)
+        .bind(than)
         .execute(conn)
         .await
         .map(drop)
