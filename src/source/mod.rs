@@ -30,6 +30,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// One connection to a source database. Every statement is a short snapshot of its own; nothing is ever written.
 pub struct Source {
     conn: PgConnection,
+    options: PgConnectOptions,
 }
 
 impl Source {
@@ -40,6 +41,11 @@ impl Source {
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let options = PgConnectOptions::from_str(url).map_err(Error::Unreachable)?;
         let options = options.application_name("tidewell sync").disable_statement_logging();
+        let conn = Self::open(&options).await?;
+        Ok(Self { conn, options })
+    }
+
+    async fn open(options: &PgConnectOptions) -> Result<PgConnection, Error> {
         let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
         let mut conn =
             connecting.await.map_err(|_| Error::Unreachable(sqlx::Error::PoolTimedOut))?.map_err(Error::Unreachable)?;
@@ -51,7 +57,13 @@ impl Source {
         )
         .await
         .map_err(Error::of)?;
-        Ok(Self { conn })
+        Ok(conn)
+    }
+
+    /// In place of a connection that is of no more use.
+    async fn connect_again(&mut self) -> Result<(), Error> {
+        self.conn = Self::open(&self.options).await?;
+        Ok(())
     }
 
     /// Ends the connection in good order.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, Executor, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row as _, postgres::PgRow};
 
 use super::{
     Error, Row, Source,
@@ -14,6 +14,8 @@ use super::{
 
 /// How long counting may take; then an estimate must do.
 const COUNT_WITHIN: Duration = Duration::from_secs(5);
+/// How long what is left of an answer may take to be thrown away.
+const ABANDON_WITHIN: Duration = Duration::from_millis(100);
 /// Bytes of documents that one range holds at most; a single one may be larger.
 const RANGE_BYTES: usize = 8 << 20;
 
@@ -66,10 +68,13 @@ impl Source {
             }
             rows.push(row);
             if bytes > RANGE_BYTES {
-                // What is left of the answer is thrown away as it comes.
                 is_complete = false;
                 break;
             }
+        }
+        drop(read);
+        if bytes > RANGE_BYTES {
+            self.abandon().await?;
         }
         is_complete &= rows.len() < range.limit;
         Ok(Read { rows, is_complete })
@@ -89,6 +94,15 @@ impl Source {
         }
         let rows = query.fetch_all(&mut self.conn).await.map_err(Error::of)?;
         rows.iter().map(|row| decode_by_id(statement, row)).collect::<Result<_, _>>().map_err(Error::of)
+    }
+
+    /// Throws away what is left of an answer. Unread, it would keep its statement and its snapshot alive until the next one; where
+    /// there is much of it, a new connection is quicker.
+    async fn abandon(&mut self) -> Result<(), Error> {
+        match tokio::time::timeout(ABANDON_WITHIN, self.conn.ping()).await {
+            Ok(answer) => answer.map_err(Error::of),
+            Err(_) => self.connect_again().await,
+        }
     }
 
     /// How many rows there are: counted, or where that takes too long, estimated.

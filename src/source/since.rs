@@ -18,7 +18,8 @@ impl Source {
     /// transaction that is open. `None` where that can't be known, because this role may not see what others do.
     pub async fn settled_since(&mut self, has_time_zone: bool) -> Result<Since, Error> {
         let since = sqlx::query_scalar(
-            "select case when not bool_or(is_hidden) then min(began) - $1::interval end
+            // A standby does not know of its primary's transactions.
+            "select case when not bool_or(is_hidden) and not pg_is_in_recovery() then min(began) - $1::interval end
              from (
                  select coalesce(xact_start, now()) as began,
                         -- Of sessions that this role may not see, the type is hidden, too.

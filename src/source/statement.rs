@@ -220,6 +220,10 @@ mod tests {
             "where (t.\"a\", t.\"b\") > ($2::text::pg_catalog.int8, $3::text::pg_catalog.int8) \
              and (t.\"a\", t.\"b\") <= ($4::text::pg_catalog.int8, $5::text::pg_catalog.int8)"
         ));
+        let loose = Statement { key_may_be_null: true, ..composite.clone() };
+        assert!(
+            loose.range(false, false, false).contains("where t.\"a\" is not null and t.\"b\" is not null order by")
+        );
         assert_eq!(composite.id_places(), [1, 0]);
         assert_eq!(statement(&["a"], &["a", "b"], None).id_places(), [0, 1]);
     }

@@ -77,7 +77,7 @@ impl Plan {
         if !faults.0.is_empty() {
             return Err(faults.0);
         }
-        let (mapping, seed) = mapping(spec, &id, &selected, &fields);
+        let (mapping, seed) = mapping(spec, &key, &id, &selected, &fields);
         Ok(Self {
             statement: Statement::new(
                 (&relation.schema, &relation.name),
@@ -330,15 +330,18 @@ fn judge_fields(spec: &Spec, fields: &[Value], faults: &mut Faults) {
 }
 
 /// The mapping as a text, and as a seed for hashes.
-fn mapping(spec: &Spec, id: &[KeyColumn], selected: &[Selected], fields: &[Value]) -> (String, u64) {
-    let id: Vec<&str> = id.iter().map(|column| column.name.as_str()).collect();
+fn mapping(spec: &Spec, key: &[KeyColumn], id: &[KeyColumn], selected: &[Selected], fields: &[Value]) -> (String, u64) {
+    // With their types, by which ranges are cut and ids are written.
+    let listed =
+        |columns: &[KeyColumn]| -> Value { columns.iter().map(|column| json!([column.name, column.cast])).collect() };
     let selected: Vec<_> = selected.iter().map(|one| (&one.column, &one.expression)).collect();
     let all = json!([
         1,
         spec.typesense_profile_id,
         spec.collection_name,
         [&spec.source_client_name, &spec.source_schema_name, &spec.source_table_name],
-        id,
+        listed(key),
+        listed(id),
         selected,
         fields,
         spec.default_sort_field

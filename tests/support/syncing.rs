@@ -1,6 +1,6 @@
 //! A Tidewell with a source database of its own, a backend, and jobs between them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 use super::{
     client::Answer,
+    eventually,
     servers::servers,
     stack::{Setting, Stack},
 };
@@ -84,6 +85,96 @@ impl Syncing {
     /// A run, at its end.
     pub async fn run(&self, job: &Value) -> Value {
         self.call(Method::POST, job, "/run?wait=true").await.expect(200)["data"].clone()
+    }
+
+    /// Asks for a run, and gives its id at once.
+    pub async fn begin(&self, job: &Value) -> String {
+        let queued = self.call(Method::POST, job, "/run").await.expect(202);
+        queued["data"]["run_id"].as_str().expect("a run").to_owned()
+    }
+
+    /// A run as it is now.
+    pub async fn look(&self, job: &Value, run: &str) -> Value {
+        self.call(Method::GET, job, &format!("/runs/{run}")).await.expect(200)["data"].clone()
+    }
+
+    /// A run, once it is as wanted.
+    pub async fn until(&self, job: &Value, run: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        eventually(Duration::from_secs(60), || async {
+            let run = self.look(job, run).await;
+            if is_so(&run) { Ok(run) } else { Err(run) }
+        })
+        .await
+    }
+
+    /// A run, at its end.
+    pub async fn ended(&self, job: &Value, run: &str) -> Value {
+        self.until(job, run, |run| !run["finished_at"].is_null()).await
+    }
+
+    /// A run that has settled so many rows.
+    pub async fn read(&self, job: &Value, run: &str, rows: i64) -> i64 {
+        let run = self.until(job, run, |run| run["source_row_count"].as_i64() >= Some(rows)).await;
+        assert!(run["finished_at"].is_null(), "too quick for this test: {run:#}");
+        run["source_row_count"].as_i64().expect("a count")
+    }
+
+    /// All runs of a job, newest first.
+    pub async fn runs(&self, job: &Value) -> Vec<Value> {
+        let runs = self.call(Method::GET, job, "/runs?limit=100").await.expect(200);
+        runs["data"]["items"].as_array().expect("runs").clone()
+    }
+
+    pub async fn change(&self, job: &Value, changes: Value) -> Answer {
+        let operator = self.stack.operator();
+        let id = job["id"].as_str().expect("a job");
+        operator.patch(&format!("/typesense/sync-jobs/{id}"), &changes).await
+    }
+
+    /// How long a call of the job's backend may take.
+    pub async fn set_timeout(&self, millis: u32) {
+        let id = self.profile_id.as_str().expect("a backend");
+        let path = format!("/typesense/backends/{id}");
+        self.stack.operator().patch(&path, &json!({ "timeout_ms": millis })).await.expect(200);
+    }
+
+    /// The job's rows that Typesense does not take: id and reason.
+    pub async fn letters(&self, job: &Value) -> Vec<(String, String)> {
+        let id = uuid::Uuid::try_parse(job["id"].as_str().expect("a job")).expect("a UUID");
+        let letters = sqlx::query_as(
+            "select document_id, error_message from tidewell.dead_letters where sync_job_id = $1 order by document_id",
+        );
+        letters.bind(id).fetch_all(&self.stack.setting.pool().await).await.expect("letters")
+    }
+
+    /// Waits until no statement of a sync is under way on the source: nothing there is held open by one that waits.
+    pub async fn source_rests(&self) {
+        eventually(Duration::from_secs(5), || async {
+            let open: Vec<(String, String)> = sqlx::query_as(
+                "select state, query from pg_stat_activity
+                 where datname = current_database() and application_name = 'tidewell sync' and xact_start is not null",
+            )
+            .fetch_all(&self.source)
+            .await
+            .expect("sessions");
+            if open.is_empty() { Ok(()) } else { Err(open) }
+        })
+        .await;
+    }
+
+    /// Speaks to Typesense itself.
+    pub async fn typesense(&self, method: Method, path: &str, body: &str) -> Answer {
+        let url = format!("{}{path}", self.stack.setting.typesense_url);
+        let call = self.stack.operator().http.request(method, url);
+        let call = call.header("x-typesense-api-key", &self.stack.setting.typesense_api_key).body(body.to_owned());
+        self.stack.operator().send(call).await
+    }
+
+    /// The collection behind an alias.
+    pub async fn behind(&self, job: &Value) -> String {
+        let name = job["collection_name"].as_str().expect("a name");
+        let alias = self.typesense(Method::GET, &format!("/aliases/{name}"), "").await.expect(200);
+        alias["collection_name"].as_str().expect("a collection").to_owned()
     }
 
     /// A run that ends well: what it imported, deleted, and could not.

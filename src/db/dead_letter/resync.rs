@@ -65,17 +65,17 @@ pub(super) async fn retry(
 /// The collection of a job, if there is one yet. Until the transaction ends no run of the job settles or ends: one that was about to has
 /// ended before, and is followed by another, or finds what is marked.
 ///
-/// In the order in which a job is deleted: the job, what is known of it, its letters. A run that settles comes to these in the same.
+/// In the order in which a run settles and a job is deleted: what is known of the job, the job, its letters.
 async fn join_runs(conn: &mut PgConnection, job_id: Uuid) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query("select from public.typesense_sync_jobs where id = $1 for key share")
-        .bind(job_id)
-        .execute(&mut *conn)
-        .await?;
     let collection: Option<Option<String>> =
         sqlx::query_scalar("select collection from tidewell.sync_states where job_id = $1 for no key update")
             .bind(job_id)
-            .fetch_optional(conn)
+            .fetch_optional(&mut *conn)
             .await?;
+    sqlx::query("select from public.typesense_sync_jobs where id = $1 for key share")
+        .bind(job_id)
+        .execute(conn)
+        .await?;
     Ok(collection.flatten())
 }
 

@@ -1,5 +1,7 @@
 //! What a job has written, in ranges of the source's keys.
 
+use std::collections::HashSet;
+
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -61,6 +63,30 @@ fn unpack(stored: Stored) -> Chunk {
     let entries = entries.chunks_exact(sync_entry::BYTES).map(Entry::unpack);
     let entries = ids.into_iter().zip(entries).filter_map(|(id, entry)| Some((id, entry?))).collect();
     Chunk { place: Place { generation, ordinal }, upper, entries }
+}
+
+/// Those of the ids that chunks of a pass hold.
+pub async fn holding(
+    pool: &PgPool,
+    job_id: Uuid,
+    collection: &str,
+    generation: i64,
+    ids: &[&str],
+) -> Result<HashSet<String>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let held: Vec<String> = sqlx::query_scalar(
+        "select id from tidewell.sync_chunks cross join lateral unnest(ids) as id
+         where job_id = $1 and collection = $2 and generation = $3 and id = any($4)",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(generation)
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    Ok(held.into_iter().collect())
 }
 
 /// Writes a chunk, over one at its place.

@@ -102,12 +102,30 @@ pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>,
          returning ",
         columns!()
     );
-    bound!(sql, id, spec).fetch_optional(pool).await
+    let mut tx = pool.begin().await?;
+    // What one column says of the age of rows, another does not.
+    sqlx::query(
+        "update tidewell.sync_states set cursor_since = null
+         where job_id = $1
+           and exists (select from public.typesense_sync_jobs where id = $1 and cursor_column is distinct from $2)",
+    )
+    .bind(id)
+    .bind(&spec.cursor_column)
+    .execute(&mut *tx)
+    .await?;
+    let changed = bound!(sql, id, spec).fetch_optional(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(changed)
 }
 
 /// Forgets a job with its history and all that is known of its documents; they stay in Typesense. False where there was none.
 pub async fn delete(pool: &PgPool, id: Uuid) -> Result<bool, sqlx::Error> {
-    let deleted = sqlx::query("delete from public.typesense_sync_jobs where id = $1").bind(id).execute(pool).await?;
+    let mut tx = pool.begin().await?;
+    // First what a run locks first when it settles.
+    sqlx::query("select from tidewell.sync_states where job_id = $1 for update").bind(id).execute(&mut *tx).await?;
+    let deleted =
+        sqlx::query("delete from public.typesense_sync_jobs where id = $1").bind(id).execute(&mut *tx).await?;
+    tx.commit().await?;
     Ok(deleted.rows_affected() == 1)
 }
 

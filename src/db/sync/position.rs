@@ -59,3 +59,47 @@ pub async fn begin(
     .fetch_one(conn)
     .await
 }
+
+/// Forgets where an ended run stood; unless it wrote to a collection that did not become the job's: that has to be removed first.
+pub async fn end(conn: &mut PgConnection, run_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from tidewell.sync_positions as position
+         using public.typesense_sync_runs as run
+         join tidewell.sync_states as state on state.job_id = run.job_id
+         where position.run_id = $1 and run.id = $1 and position.collection = state.collection",
+    )
+    .bind(run_id)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Collections that runs of a job had begun and did not complete.
+pub async fn leftovers(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select distinct position.collection
+         from tidewell.sync_positions as position
+         join public.typesense_sync_runs as run on run.id = position.run_id
+         join tidewell.sync_states as state on state.job_id = run.job_id
+         where run.job_id = $1 and run.finished_at is not null
+           and position.collection is distinct from state.collection
+           and position.collection is distinct from state.previous_collection",
+    )
+    .bind(job_id)
+    .fetch_all(pool)
+    .await
+}
+
+/// Forgets such a collection, but not which of its documents are in doubt: as long as that is known, no other takes its name.
+pub async fn forget_leftover(conn: &mut PgConnection, job_id: Uuid, collection: &str) -> Result<(), sqlx::Error> {
+    for statement in [
+        "delete from tidewell.sync_positions as position using public.typesense_sync_runs as run
+         where run.id = position.run_id and run.job_id = $1 and run.finished_at is not null and position.collection = $2",
+        "delete from tidewell.sync_chunks where job_id = $1 and collection = $2",
+        "delete from tidewell.sync_overlay
+         where job_id = $1 and collection = $2 and coalesce(doubted_until <= clock_timestamp(), true)",
+    ] {
+        sqlx::query(statement).bind(job_id).bind(collection).execute(&mut *conn).await?;
+    }
+    Ok(())
+}

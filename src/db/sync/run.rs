@@ -8,7 +8,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::lease::Lease;
+use super::{lease::Lease, position};
 
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
@@ -159,7 +159,7 @@ pub async fn unattended(pool: &PgPool, limit: i64) -> Result<Vec<Uuid>, sqlx::Er
          from public.typesense_sync_runs as run
          left join tidewell.sync_states as state on state.job_id = run.job_id
          where run.status in ('queued', 'running', 'paused')
-           and coalesce(run.resume_at <= clock_timestamp(), true)
+           and (run.cancel_requested_at is not null or coalesce(run.resume_at <= clock_timestamp(), true))
            and coalesce(state.leased_until < clock_timestamp(), true)
          order by run.queued_at
          limit $1",
@@ -193,32 +193,36 @@ pub async fn set_expected(pool: &PgPool, id: Uuid, rows: Option<i64>) -> Result<
         .map(drop)
 }
 
-/// Begins a run's pass, or begins it anew: what it has counted no longer counts.
-pub async fn restart(conn: &mut PgConnection, id: Uuid, rebuild: bool) -> Result<(), sqlx::Error> {
+/// Begins a run's pass, or begins it anew: what it has counted no longer counts. Rows without a key are read by no range.
+pub async fn restart(conn: &mut PgConnection, id: Uuid, rebuild: bool, without_key: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update public.typesense_sync_runs
-         set rebuild = $2, imported_count = 0, deleted_count = 0, failed_count = 0, unchanged_count = 0, source_row_count = 0,
+         set rebuild = $2, imported_count = 0, deleted_count = 0, failed_count = $3, unchanged_count = 0, source_row_count = $3,
              progress_pct = 0
          where id = $1",
     )
     .bind(id)
     .bind(rebuild)
+    .bind(without_key)
     .execute(conn)
     .await
     .map(drop)
 }
 
-/// Lets a run wait, for nothing that it can help.
-pub async fn pause(pool: &PgPool, id: Uuid, reason: &str, wait: Duration) -> Result<(), sqlx::Error> {
+/// Lets a run wait, for nothing that it can help; unless somebody else has its job by now.
+pub async fn pause(pool: &PgPool, lease: &Lease, id: Uuid, reason: &str, wait: Duration) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update public.typesense_sync_runs
          set status = 'paused', paused_reason = $2, resume_at = clock_timestamp() + make_interval(secs => $3),
              paused_ms = paused_ms + ($3 * 1000)::bigint
-         where id = $1 and status in ('queued', 'running', 'paused')",
+         where id = $1 and status in ('queued', 'running', 'paused')
+           and exists (select from tidewell.sync_states where job_id = $4 and fence = $5)",
     )
     .bind(id)
     .bind(reason)
     .bind(wait.as_secs_f64())
+    .bind(lease.job_id)
+    .bind(lease.fence)
     .execute(pool)
     .await
     .map(drop)
@@ -247,7 +251,9 @@ pub async fn cancel(pool: &PgPool, job_id: Uuid) -> Result<Option<Run>, sqlx::Er
     .bind(held.unwrap_or(false))
     .fetch_optional(&mut *tx)
     .await?;
-    if run.as_ref().is_some_and(|run| run.status.has_ended()) {
+    if let Some(ended) = run.as_ref().filter(|run| run.status.has_ended()) {
+        put_off_repair(&mut tx, job_id).await?;
+        position::end(&mut tx, ended.id).await?;
         sqlx::query(
             "update public.typesense_sync_jobs
              set last_sync_status = 'cancelled', last_sync_error = 'cancelled before its end' where id = $1",
@@ -295,7 +301,7 @@ pub async fn finish(
              update public.typesense_sync_runs
              set status = $3, error = $4, finished_at = clock_timestamp(),
                  progress_pct = case when $3 = 'success' then 100 else progress_pct end
-             where id = $1
+             where id = $1 and status in ('queued', 'running', 'paused')
              returning *
          )
          update public.typesense_sync_jobs
@@ -317,20 +323,25 @@ pub async fn finish(
     .bind(ending.next_sync_at)
     .execute(&mut *conn)
     .await?;
+    // What it had under way may come when the next run is through.
+    super::overlay::doubt_flights(&mut *conn, lease.job_id).await?;
     if ending.status != Status::Success {
-        // What was to be looked at still is: later, and not at every glance at what is due.
-        sqlx::query(
-            "update tidewell.sync_states as state
-             set repair_at = (select greatest(max(doubted_until), clock_timestamp() + interval '5 minutes')
-                              from tidewell.sync_overlay as overlay where overlay.job_id = state.job_id having count(*) > 0)
-             where job_id = $1",
-        )
-        .bind(lease.job_id)
-        .execute(&mut *conn)
-        .await?;
+        put_off_repair(&mut *conn, lease.job_id).await?;
     }
-    sqlx::query("delete from tidewell.sync_positions where run_id = $1").bind(run_id).execute(conn).await?;
+    position::end(conn, run_id).await?;
     Ok(true)
+}
+
+/// After a run that did not end well, the repair that is due waits a while: it would most likely go the same way.
+async fn put_off_repair(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.sync_states set repair_at = greatest(repair_at, clock_timestamp() + interval '1 minute')
+         where job_id = $1 and repair_at is not null",
+    )
+    .bind(job_id)
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// Removes the history that is older than `keep`, some of it; how much that was.

@@ -10,7 +10,7 @@ use super::{
     lease::Lease,
     overlay,
 };
-use crate::domain::signature::signature;
+use crate::domain::{signature::signature, sync_entry::Entry};
 
 /// A row that can't be in the collection.
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ pub struct Settlement {
     pub same_as: Option<Place>,
     /// The chunks that the range has read up.
     pub consumed: Vec<Place>,
-    /// What is left of the last of them, where the range ended within it.
-    pub remainder: Option<Chunk>,
+    /// What they said of documents that have not been met yet, where the range ended within them: kept beside the chunks.
+    pub left_over: Vec<(String, Entry)>,
     pub overlay_taken: Vec<String>,
     pub overlay_read_at: DateTime<Utc>,
     pub flight: Option<Uuid>,
@@ -75,8 +75,8 @@ pub async fn settle(conn: &mut PgConnection, lease: &Lease, settlement: &Settlem
                 chunk::remove(&mut tx, job_id, collection, &settlement.consumed).await?;
             }
             chunk::put(&mut tx, job_id, collection, &settlement.chunk).await?;
-            if let Some(remainder) = &settlement.remainder {
-                chunk::put(&mut tx, job_id, collection, remainder).await?;
+            if !settlement.left_over.is_empty() {
+                overlay::keep(&mut tx, job_id, collection, &settlement.left_over, settlement.overlay_read_at).await?;
             }
         }
     }
@@ -139,6 +139,16 @@ pub async fn refused(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::E
         .bind(job_id)
         .fetch_all(pool)
         .await
+}
+
+/// Removes the letters of a job that are older than a moment (`None`: all of them): whatever is refused now was written later.
+pub async fn heal_older(conn: &mut PgConnection, job_id: Uuid, than: Option<DateTime<Utc>>) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.dead_letters where sync_job_id = $1 and coalesce(last_failed_at < $2, true)")
+        .bind(job_id)
+        .bind(than)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(), sqlx::Error> {

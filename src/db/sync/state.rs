@@ -51,6 +51,19 @@ pub async fn set_collection(
     .map(drop)
 }
 
+/// The collections of which a job knows anything.
+pub async fn collections(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select collection from tidewell.sync_states where job_id = $1 and collection is not null
+         union select previous_collection from tidewell.sync_states where job_id = $1 and previous_collection is not null
+         union select collection from tidewell.sync_chunks where job_id = $1
+         union select collection from tidewell.sync_overlay where job_id = $1",
+    )
+    .bind(job_id)
+    .fetch_all(pool)
+    .await
+}
+
 /// Notes that a new collection has taken the old one's place, which is kept.
 pub async fn swap(conn: &mut PgConnection, job_id: Uuid, collection: &str, mapping: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -72,7 +85,7 @@ pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx
     sqlx::query(
         "update tidewell.sync_states
          set collection = previous_collection, previous_collection = collection, mapping = previous_mapping,
-             previous_mapping = mapping, cursor_since = null
+             previous_mapping = mapping, cursor_since = null, repair_at = null
          where job_id = $1 and previous_collection is not null",
     )
     .bind(job_id)

@@ -34,22 +34,28 @@ impl Target {
 }
 
 /// Decides where a run writes, and makes the collection.
+///
+/// `known` are the names of which anything is known: none of them is given to another collection.
 pub(super) async fn choose(
     typesense: &typesense::Client,
     spec: &Spec,
     plan: &Plan,
     state: &State,
+    known: &[String],
 ) -> Result<Target, Stop> {
     let name = &spec.collection_name;
     if let Some(collection) = &state.collection {
         // Asked by a write, which a node that has just started answers rightly.
         let is_there = typesense.catch_up(collection).await?;
         let is_same = state.mapping.as_deref() == Some(&plan.mapping);
+        if is_there && state.owns_collection {
+            find_by_name(typesense, name, collection).await?;
+        }
         match (is_there, state.owns_collection) {
             (true, true) if is_same && spec.sync_strategy == Strategy::Upsert => {
                 return Ok(Target::Live { collection: collection.clone() });
             }
-            (true, true) => return beside(typesense, name, plan).await,
+            (true, true) => return beside(typesense, name, plan, known).await,
             // What it holds of others can't be built anew; hashes of another mapping make all rows count as changed.
             (true, false) if collection == name => return Ok(Target::Live { collection: collection.clone() }),
             _ => {}
@@ -66,22 +72,37 @@ pub(super) async fn choose(
             return Ok(Target::First { collection: name.clone(), is_owned: false });
         }
         // Somebody's alias: what is behind it is searched until the new collection is complete.
-        return beside(typesense, name, plan).await;
+        return beside(typesense, name, plan, known).await;
     }
-    let collection = create(typesense, name, plan).await?;
+    let collection = create(typesense, name, plan, known).await?;
     typesense.put_alias(name, &collection).await?;
     Ok(Target::First { collection, is_owned: true })
 }
 
-async fn beside(typesense: &typesense::Client, name: &str, plan: &Plan) -> Result<Target, Stop> {
-    Ok(Target::Beside { collection: create(typesense, name, plan).await? })
+/// Makes sure that a job's collection is the one that is searched by the job's name: an alias may have been lost, or put in place by a
+/// run that was cancelled before it could say so.
+async fn find_by_name(typesense: &typesense::Client, name: &str, collection: &str) -> Result<(), Stop> {
+    if typesense.alias(name).await?.as_deref() == Some(collection) {
+        return Ok(());
+    }
+    if typesense.collection(name).await?.is_some() {
+        return Err(Stop::Fail(format!(
+            "{name} is a collection, and the job needs that name for an alias: give the job another collection_name"
+        )));
+    }
+    Ok(typesense.put_alias(name, collection).await?)
+}
+
+async fn beside(typesense: &typesense::Client, name: &str, plan: &Plan, known: &[String]) -> Result<Target, Stop> {
+    Ok(Target::Beside { collection: create(typesense, name, plan, known).await? })
 }
 
 /// Makes a collection under the next free number.
-async fn create(typesense: &typesense::Client, name: &str, plan: &Plan) -> Result<String, Stop> {
+async fn create(typesense: &typesense::Client, name: &str, plan: &Plan, known: &[String]) -> Result<String, Stop> {
     let collections = typesense.list_collections().await?;
     let number = |found: &str| found.strip_prefix(name)?.strip_prefix("_v")?.parse::<u64>().ok();
-    let last = collections.iter().filter_map(|found| number(&found.name)).max().unwrap_or(0);
+    let names = collections.iter().map(|found| &found.name).chain(known);
+    let last = names.filter_map(|found| number(found)).max().unwrap_or(0);
     for number in last + 1.. {
         let collection = format!("{name}_v{number}");
         let new = NewCollection {

@@ -125,7 +125,7 @@ impl Pass<'_> {
             chunk: Chunk { place: piece.place, upper: piece.upper, entries },
             same_as: piece.same_as,
             consumed: piece.consumed,
-            remainder: piece.remainder,
+            left_over: piece.left_over,
             overlay_taken: piece.overlay_taken,
             overlay_read_at: piece.overlay_read_at,
             flight,

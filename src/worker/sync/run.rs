@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     collection::{self, Target},
@@ -62,6 +63,9 @@ impl Worker {
     /// Does a run of a job that is held: to its end, or until it has to wait.
     pub(super) async fn run_sync(&self, lease: &Lease, run: &Run) -> Result<Turn, sqlx::Error> {
         let Some(run) = run::begin(&self.pool, run.id).await? else { return Ok(Turn::Ended) };
+        if run.cancel_requested_at.is_some() {
+            return self.conclude(lease, &run, Err(Stop::Cancelled)).await;
+        }
         let stop = CancellationToken::new();
         let outcome = {
             let mut working = std::pin::pin!(self.work_on(lease, &run, &stop));
@@ -117,7 +121,7 @@ impl Worker {
                 let paused = Duration::from_millis(run.paused_ms.unsigned_abs());
                 let wait = (paused / 4).clamp(least, most);
                 tracing::warn!(job_id = %run.job_id, run_id = %run.id, reason, ?wait, "a sync run waits");
-                run::pause(&self.pool, run.id, &reason, wait).await?;
+                run::pause(&self.pool, lease, run.id, &reason, wait).await?;
                 return Ok(Turn::Left);
             }
             Err(Stop::Shutdown) => return Ok(Turn::Left),
@@ -133,8 +137,38 @@ impl Worker {
         if run::finish(&mut tx, run.id, lease, &ending).await? {
             tx.commit().await?;
             tracing::info!(job_id = %run.job_id, run_id = %run.id, ?status, error, "a sync run has ended");
+            if status != Status::Success
+                && let Err(error) = self.clear_leftovers_of(run.job_id).await
+            {
+                // The next run tries again.
+                tracing::warn!(job_id = %run.job_id, ?error, "a collection that was not completed could not be removed");
+            }
         }
         Ok(Turn::Ended)
+    }
+
+    async fn clear_leftovers_of(&self, job_id: Uuid) -> Result<(), Stop> {
+        if position::leftovers(&self.pool, job_id).await?.is_empty() {
+            return Ok(());
+        }
+        let Some(job) = db::sync::job::find(&self.pool, job_id).await? else { return Ok(()) };
+        let (typesense, _) = self.backend(&job).await?;
+        self.clear_leftovers(&job, &typesense).await
+    }
+
+    /// Removes what runs have begun beside the job's collection and did not complete.
+    async fn clear_leftovers(&self, job: &Job, typesense: &typesense::Client) -> Result<(), Stop> {
+        for collection in position::leftovers(&self.pool, job.id).await? {
+            // One that is searched was complete.
+            if typesense.alias(&job.spec.collection_name).await?.as_ref() == Some(&collection) {
+                continue;
+            }
+            typesense.delete_collection(&collection).await?;
+            let mut tx = self.pool.begin().await?;
+            position::forget_leftover(&mut tx, job.id, &collection).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     async fn next_sync_at(&self, run: &Run) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
@@ -253,10 +287,16 @@ impl Worker {
                 ground.typesense.delete_collection(&position.collection).await?;
             }
         }
-        let target = collection::choose(&ground.typesense, &ground.job.spec, &ground.plan, &state).await?;
+        let known = state::collections(&self.pool, lease.job_id).await?;
+        let target = collection::choose(&ground.typesense, &ground.job.spec, &ground.plan, &state, &known).await?;
+        self.clear_leftovers(&ground.job, &ground.typesense).await?;
         let since = match ground.plan.cursor_has_time_zone {
             Some(has_time_zone) => ground.source.settled_since(has_time_zone).await?.0,
             None => None,
+        };
+        let without_key = match ground.plan.key_is_sure {
+            true => 0,
+            false => ground.source.count_without_key(&ground.plan.statement).await?,
         };
         let mut tx = self.pool.begin().await?;
         if !lease::renew(&mut tx, lease).await? {
@@ -266,12 +306,17 @@ impl Worker {
         match &target {
             Target::First { collection, is_owned } => {
                 state::set_collection(&mut tx, lease.job_id, collection, *is_owned, mapping).await?;
+                settle::heal_older(&mut tx, lease.job_id, None).await?;
             }
             Target::Beside { collection } => state::forget(&mut tx, lease.job_id, collection).await?,
+            // A shared one whose rows have other ids now, or another order.
+            Target::Live { collection } if state.mapping.as_ref() != Some(mapping) => {
+                overlay::keep_all(&mut tx, lease.job_id, collection).await?;
+            }
             Target::Live { .. } => {}
         }
         let position = position::begin(&mut tx, run.id, lease.job_id, target.collection(), since, mapping).await?;
-        run::restart(&mut tx, run.id, matches!(target, Target::Beside { .. })).await?;
+        run::restart(&mut tx, run.id, matches!(target, Target::Beside { .. }), without_key).await?;
         tx.commit().await?;
         Ok(position)
     }
@@ -288,10 +333,7 @@ impl Worker {
     async fn complete(&self, lease: &Lease, run: &Run, ground: &mut Ground, position: &Position) -> Result<(), Stop> {
         let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
         let counts = run::find(&self.pool, run.id).await?.ok_or(Stop::Cancelled)?;
-        let mut failed = counts.failed_count;
-        if !ground.plan.key_is_sure {
-            failed += ground.source.count_without_key(&ground.plan.statement).await?;
-        }
+        let failed = counts.failed_count;
         let limit = ground.job.spec.failed_share_limit;
         let rows = counts.source_row_count.max(failed).max(1);
         let verdict = if failed as f64 > limit * rows as f64 {
@@ -317,6 +359,7 @@ impl Worker {
         }
         if is_beside {
             state::swap(&mut tx, lease.job_id, &position.collection, &position.mapping).await?;
+            settle::heal_older(&mut tx, lease.job_id, run.started_at).await?;
         }
         settle::end_pass(&mut tx, lease, run.id).await?;
         tx.commit().await?;

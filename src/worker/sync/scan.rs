@@ -82,6 +82,8 @@ struct Region {
     places: Vec<Place>,
     upper: Option<Vec<String>>,
     expected: HashMap<String, Entry>,
+    /// Read in pieces: what is expected is noted beside the chunks, where a pass that comes after a kill finds it. A chunk can't hold it,
+    /// for nobody knows any more which of its ids belong before the end of the first piece.
     is_cut: bool,
 }
 
@@ -96,7 +98,8 @@ pub(super) struct Piece {
     pub(super) deletes: Vec<String>,
     pub(super) same_as: Option<Place>,
     pub(super) consumed: Vec<Place>,
-    pub(super) remainder: Option<Chunk>,
+    /// What the consumed chunks said of documents that have not been met yet.
+    pub(super) left_over: Vec<(String, Entry)>,
     pub(super) overlay_taken: Vec<String>,
     pub(super) overlay_read_at: DateTime<Utc>,
     pub(super) letters: Vec<Letter>,
@@ -132,8 +135,8 @@ impl Scan<'_> {
             self.cursor.lower = piece.upper.clone();
             self.cursor.region = Some(region);
         }
-        if self.cursor.is_done && !self.is_resumed {
-            self.clear_overlay(&mut piece);
+        if self.cursor.is_done {
+            self.clear_overlay(&mut piece).await?;
         }
         self.cursor.ordinal += 1;
         piece.counts.read_ms = millis(began.elapsed());
@@ -165,7 +168,7 @@ impl Scan<'_> {
 
     async fn read(&mut self, region: &Region) -> Result<Read, Stop> {
         let by_size = match self.cursor.row_bytes {
-            Some(bytes) => (BYTES / bytes.max(1)).max(16),
+            Some(bytes) => (BYTES / bytes.max(1)).max(4),
             None => FIRST_ROWS,
         };
         let limit = (region.expected.len() + ROWS / 4).clamp(ROWS, 2 * ROWS).min(by_size);
@@ -203,7 +206,7 @@ impl Scan<'_> {
             deletes: Vec::new(),
             same_as: None,
             consumed: Vec::new(),
-            remainder: None,
+            left_over: Vec::new(),
             overlay_taken: Vec::new(),
             overlay_read_at: self.overlay.read_at,
             letters: Vec::new(),
@@ -214,41 +217,38 @@ impl Scan<'_> {
         for row in rows {
             let expected = region.expected.remove(&row.id);
             is_same &= expected.is_some() && !self.overlay.documents.contains_key(&row.id);
-            is_same &= self.place(row, expected, &mut piece);
+            is_same &= self.place(row, expected, region.is_cut, &mut piece);
         }
         if is_complete {
             is_same &= region.expected.is_empty();
             for (id, expected) in region.expected.drain() {
                 let (before, look) = known(&self.overlay.documents, &id, Some(expected));
-                self.take_overlay(&id, &mut piece);
+                self.take_overlay(&id, region.is_cut, &mut piece);
                 if look || before.is_some_and(Entry::may_be_there) {
                     piece.deletes.push(id.clone());
                 }
-                if expected.is_refused() {
+                if expected.is_refused() || before.is_some_and(Entry::is_refused) {
                     piece.healed.push(id);
                 }
             }
             piece.consumed = std::mem::take(&mut region.places);
             piece.same_as = piece.consumed.first().copied().filter(|_| is_same);
-        } else {
+        } else if !region.is_cut {
             region.is_cut = true;
-            if let Some(last) = region.places.pop() {
-                piece.consumed = std::mem::replace(&mut region.places, vec![last]);
-                let entries = region.expected.iter().map(|(id, entry)| (id.clone(), *entry)).collect();
-                piece.remainder = Some(Chunk { place: last, upper: region.upper.clone(), entries });
-            }
+            piece.consumed = std::mem::take(&mut region.places);
+            piece.left_over = region.expected.iter().map(|(id, entry)| (id.clone(), *entry)).collect();
         }
         piece
     }
 
     /// Decides what becomes of a row; true where nothing does.
-    fn place(&mut self, row: Row, expected: Option<Entry>, piece: &mut Piece) -> bool {
+    fn place(&mut self, row: Row, expected: Option<Entry>, is_cut: bool, piece: &mut Piece) -> bool {
         if piece.entries.last().is_some_and(|(id, _)| *id == row.id) {
             piece.counts.failed += 1;
             return false;
         }
         let (before, look) = known(&self.overlay.documents, &row.id, expected);
-        self.take_overlay(&row.id, piece);
+        self.take_overlay(&row.id, is_cut && expected.is_some(), piece);
         if let Some(before) = before
             && !look
             && (!row.is_whole || before.hash == row.hash)
@@ -260,6 +260,8 @@ impl Scan<'_> {
             piece.entries.push((row.id, before));
             return true;
         }
+        // What is in doubt may be there.
+        let before = before.or(look.then_some(Entry { hash: 0, standing: Standing::Written }));
         match row.document {
             Document::Made(document) => {
                 if look || before.is_some_and(Entry::is_refused) {
@@ -285,20 +287,33 @@ impl Scan<'_> {
         false
     }
 
-    fn take_overlay(&mut self, id: &str, piece: &mut Piece) {
-        if let Some(known) = self.overlay.documents.get(id) {
-            self.cursor.seen.insert(id.to_owned());
-            // Looked at again by the next pass.
-            if !known.is_doubted {
-                piece.overlay_taken.push(id.to_owned());
+    fn take_overlay(&mut self, id: &str, is_left_over: bool, piece: &mut Piece) {
+        match self.overlay.documents.get(id) {
+            Some(known) => {
+                self.cursor.seen.insert(id.to_owned());
+                // Looked at again by the next pass.
+                if !known.is_doubted {
+                    piece.overlay_taken.push(id.to_owned());
+                }
             }
+            None if is_left_over => piece.overlay_taken.push(id.to_owned()),
+            None => {}
         }
     }
 
     /// What is known beside the chunks and was not met in any range is not in the source.
-    fn clear_overlay(&mut self, piece: &mut Piece) {
+    async fn clear_overlay(&mut self, piece: &mut Piece) -> Result<(), Stop> {
+        let unseen = self.overlay.documents.keys().filter(|id| !self.cursor.seen.contains(*id));
+        // Ranges that this pass has settled before a kill: what was met there is left to the next one.
+        let met = match self.is_resumed {
+            true => {
+                let unseen: Vec<&str> = unseen.map(String::as_str).collect();
+                chunk::holding(self.pool, self.job_id, self.collection, self.generation, &unseen).await?
+            }
+            false => HashSet::new(),
+        };
         for (id, known) in &self.overlay.documents {
-            if self.cursor.seen.contains(id) {
+            if self.cursor.seen.contains(id) || met.contains(id) {
                 continue;
             }
             if known.look || known.entry.is_some_and(Entry::may_be_there) {
@@ -309,6 +324,7 @@ impl Scan<'_> {
                 piece.overlay_taken.push(id.clone());
             }
         }
+        Ok(())
     }
 }
 
