@@ -42,7 +42,7 @@ create table if not exists public.typesense_sync_jobs (
     -- Grows with every change of a row: rows older than the last run need not be read whole.
     cursor_column text,
     -- Documents of one import, and the pause after each.
-    batch_size integer not null default 250 check (batch_size between 1 and 10000),
+    batch_size integer not null default 1000 check (batch_size between 1 and 10000),
     batch_delay_ms integer not null default 0 check (batch_delay_ms between 0 and 60000),
     sync_interval_minutes integer check (sync_interval_minutes > 0),
     cron text,

@@ -72,6 +72,8 @@ create table tidewell.sync_overlay (
     look boolean not null default false,
     -- Until when a request that carried it may still take effect; looked at by each pass until then, and once more.
     doubted_until timestamptz,
+    -- A pass takes in what it has seen, and not what came after.
+    changed_at timestamptz not null default clock_timestamp(),
     primary key (job_id, collection, document_id)
 );
 

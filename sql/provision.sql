@@ -426,7 +426,7 @@ create table if not exists public.typesense_sync_jobs (
     -- Grows with every change of a row: rows older than the last run need not be read whole.
     cursor_column text,
     -- Documents of one import, and the pause after each.
-    batch_size integer not null default 250 check (batch_size between 1 and 10000),
+    batch_size integer not null default 1000 check (batch_size between 1 and 10000),
     batch_delay_ms integer not null default 0 check (batch_delay_ms between 0 and 60000),
     sync_interval_minutes integer check (sync_interval_minutes > 0),
     cron text,
@@ -512,7 +512,7 @@ cross join lateral (
 ) as freshness;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (3, 'typesense', true, decode('03972035cd1b197315fda6856d002ae9941dc8b824e603e041a35dc138a58e29149fda2929857a339a453356c7ca0831', 'hex'), 0);
+values (3, 'typesense', true, decode('ee9890351e0396ca75524a1ab7c441d182dae254e7f23cf371f11ad54943ffcedba2a78f0a999857c686229667be473b', 'hex'), 0);
 end if;
 end
 $provision$;
@@ -551,14 +551,22 @@ create table tidewell.sync_states (
     fence bigint not null default 0,
     leased_by text,
     leased_until timestamptz not null default '-infinity',
-    -- Of live mode: its slot holds the changes since the last pass, how far behind it is, and why it stands still.
-    slot text,
-    live_position text,
+    -- Of live mode: the slot that holds all changes since a comparison, how far behind its reader is, why nobody reads it, and until when.
+    live_slot text,
     live_lag_bytes bigint,
     live_lag_ms bigint,
     live_error text,
-    live_seen_at timestamptz
+    live_resume_at timestamptz
 ) with (fillfactor = 50);
+
+-- Replication slots that were made in source databases. One that nobody reads holds back the log there: it is dropped when it holds too
+-- much, and when its job is gone.
+create table tidewell.sync_slots (
+    name text primary key,
+    job_id uuid not null,
+    client_id uuid not null constraint sync_slots_client_fkey references tidewell.clients (id),
+    created_at timestamptz not null default now()
+);
 
 -- What this job has written into a collection, in the source's order of keys and cut into ranges: the ids of a range, and for each the
 -- hash of what was sent and a state (9 bytes; `domain/sync_entry.rs` reads them). A chunk covers the keys after the one before it up to and
@@ -586,6 +594,8 @@ create table tidewell.sync_overlay (
     look boolean not null default false,
     -- Until when a request that carried it may still take effect; looked at by each pass until then, and once more.
     doubted_until timestamptz,
+    -- A pass takes in what it has seen, and not what came after.
+    changed_at timestamptz not null default clock_timestamp(),
     primary key (job_id, collection, document_id)
 );
 
@@ -630,7 +640,7 @@ alter table tidewell.dead_letter_acts
     add column sync_job_id uuid;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (4, 'sync', true, decode('5f33a7f1d9fc5b08482c88f6b33422b46adf7fbce9e0c8279490c3b962c8ca7e01d090b1392fa5fc523b3d523c49fa9e', 'hex'), 0);
+values (4, 'sync', true, decode('7a16bf44357ffa3168224e6556ab8d2630d4c9b5773d190a7ba3af1ca1eb6e1318aaed2ff69c1f245e822ac337ad8fdb', 'hex'), 0);
 end if;
 end
 $provision$;

@@ -15,6 +15,7 @@ use crate::support::{
     client::Client,
     eventually,
     process::{self, Process},
+    servers::servers,
 };
 
 /// A project's folder; the servers that a crash left in it are stopped and the folder goes when it is dropped.
@@ -83,6 +84,12 @@ async fn dev_brings_everything_up_with_a_demo_and_takes_it_down_again() {
         if found["found"].as_u64() > Some(100) { Ok(()) } else { Err(found["found"].clone()) }
     })
     .await;
+    eventually(Duration::from_secs(120), || async {
+        let job = operator(&ready).get("/typesense/sync-job-status").await.expect(200)["data"]["items"][0].clone();
+        let (is_demo, rows) = (job["name"] == "packages", job["last_source_row_count"].as_i64().unwrap_or_default());
+        if is_demo && job["sync_health"] == "fresh" && rows > 1000 { Ok(()) } else { Err(job) }
+    })
+    .await;
     let second = process::tidewell(&["dev", "--port", "0"], &Project::settings()).current_dir(&project.0).output();
     let second = second.expect("tidewell runs");
     assert!(!second.status.success());
@@ -90,6 +97,27 @@ async fn dev_brings_everything_up_with_a_demo_and_takes_it_down_again() {
     kill(Pid::from_raw(first.pid()), Signal::SIGINT).expect("Ctrl-C");
     first.ended();
     assert!(!typesense_lives(&ready).await, "the servers are stopped, too");
+}
+
+#[tokio::test]
+async fn on_the_users_own_postgres_the_demos_table_has_a_schema_of_its_own() {
+    let project = Project::new();
+    let mut settings = Project::settings();
+    settings.push(("TIDEWELL_DATABASE_URL".to_owned(), servers().await.fresh_database().await));
+    let start = || Process::start_in(&project.0, &["dev", "--port", "0"], &settings);
+    let jobs = async || {
+        let ready = project.ready().await;
+        let listed = operator(&ready).get("/typesense/sync-jobs").await.expect(200);
+        let [job] = listed["data"]["items"].as_array().expect("items").as_slice() else { panic!("{listed:#}") };
+        assert_eq!((&job["source_schema_name"], &job["source_table_name"]), (&json!("demo"), &json!("packages")));
+        job["id"].clone()
+    };
+    let first = start();
+    let job = jobs().await;
+    first.stop();
+    let second = start();
+    assert_eq!(jobs().await, job, "a second start finds it");
+    second.stop();
 }
 
 #[tokio::test]

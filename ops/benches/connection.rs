@@ -26,7 +26,7 @@ impl Connection {
             .no_proxy()
             .tcp_nodelay(true)
             .default_headers(headers)
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_secs(600))
             .build()?;
         Ok(Self { http, base: base.to_owned() })
     }

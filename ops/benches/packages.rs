@@ -1,11 +1,11 @@
 //! packages: the list of Debian's packages, written through `serve` and `work` and then searched.
 
-use std::{collections::HashSet, time::Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tidewell::dev::debian::{self, Package};
 
 use super::{
     accept::fill,
@@ -17,12 +17,11 @@ use super::{
 const BATCH: usize = 500;
 
 pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<Vec<Row>> {
-    let Some(list) = list().await else {
+    let Some(list) = debian::list().await else {
         eprintln!("  there is no list of packages here: on Debian, `apt-get update` gets it");
         return Ok(Vec::new());
     };
-    let mut names = HashSet::new();
-    let packages: Vec<String> = list.split("\n\n").filter_map(|paragraph| package(paragraph, &mut names)).collect();
+    let packages: Vec<String> = list.packages().map(document).collect();
     let site = Site::open(stack, "packages").await?;
     let (serve, tenant) = site.serve().await?;
     let mut work = site.work()?;
@@ -42,12 +41,6 @@ pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The paragraphs of all packages that apt knows.
-async fn list() -> Option<String> {
-    let output = Command::new("apt-cache").arg("dumpavail").output().await.ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).into_owned()).filter(|list| !list.is_empty())
-}
-
 fn fields() -> Vec<Value> {
     vec![
         json!({ "name": "name", "type": "string" }),
@@ -60,39 +53,19 @@ fn fields() -> Vec<Value> {
     ]
 }
 
-/// A paragraph of the list as a document; a name that has been seen is another version of the same.
-fn package<'a>(paragraph: &'a str, names: &mut HashSet<&'a str>) -> Option<String> {
-    let field = |name: &str| -> Option<&'a str> {
-        let start = match paragraph.strip_prefix(name) {
-            Some(_) => 0,
-            None => paragraph.find(&format!("\n{name}:"))? + 1,
-        };
-        let value = &paragraph[start + name.len() + 1..];
-        // A line that begins with a space belongs to the field before it.
-        let mut ends = value.match_indices('\n').filter(|(at, _)| !value[at + 1..].starts_with(' '));
-        Some(value[..ends.next().map_or(value.len(), |(at, _)| at)].trim())
-    };
-    let items = |name: &str| -> Vec<&'a str> {
-        field(name)
-            .map(|list| list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
-            .unwrap_or_default()
-    };
-    let name = field("Package")?;
-    if !names.insert(name) {
-        return None;
-    }
+fn document(package: Package<'_>) -> String {
     let document = json!({
-        "id": name, "name": name,
-        "version": field("Version"),
-        "description": field("Description").unwrap_or_default(),
-        "tags": items("Tag"),
-        "depends": items("Depends"),
-        "section": field("Section").unwrap_or("none"),
-        "maintainer": field("Maintainer").unwrap_or("none"),
-        "homepage": field("Homepage"),
-        "installedKb": field("Installed-Size").and_then(|size| size.parse::<i64>().ok()).unwrap_or_default(),
+        "id": package.name, "name": package.name,
+        "version": package.field("Version"),
+        "description": package.field("Description").unwrap_or_default(),
+        "tags": package.items("Tag").collect::<Vec<_>>(),
+        "depends": package.items("Depends").collect::<Vec<_>>(),
+        "section": package.field("Section").unwrap_or("none"),
+        "maintainer": package.field("Maintainer").unwrap_or("none"),
+        "homepage": package.field("Homepage"),
+        "installedKb": package.field("Installed-Size").and_then(|size| size.parse::<i64>().ok()).unwrap_or_default(),
     });
-    Some(document.to_string())
+    document.to_string()
 }
 
 fn searches() -> [Value; 5] {

@@ -43,8 +43,13 @@ impl Typesense {
 
     /// A new collection of the very schema that the gateway gives an index of these fields.
     pub(crate) async fn create(&self, name: &str, fields: &[Value]) -> anyhow::Result<()> {
+        self.create_plain(name, &fields::collection_fields(fields)).await
+    }
+
+    /// A new collection of these fields and no more.
+    pub(crate) async fn create_plain(&self, name: &str, fields: &[Value]) -> anyhow::Result<()> {
         self.remember(name);
-        let schema = json!({ "name": name, "fields": fields::collection_fields(fields), "enable_nested_fields": true });
+        let schema = json!({ "name": name, "fields": fields, "enable_nested_fields": true });
         self.request(Method::POST, "/collections").json(&schema).send().await?.error_for_status()?;
         Ok(())
     }

@@ -38,6 +38,7 @@ impl<'a> Site<'a> {
             ("TIDEWELL_TYPESENSE_API_KEY", typesense.key.clone()),
             ("TIDEWELL_SECRET", self.operator_key.clone()),
             ("ATHENA_KEY_12", self.operator_key.clone()),
+            ("ATHENA_TYPESENSE_ALLOW_HTTP", "true".to_owned()),
         ]
     }
 
@@ -46,8 +47,15 @@ impl<'a> Site<'a> {
         Process::start(&self.stack.folder, "work", &self.settings())
     }
 
-    /// Starts `tidewell serve` and waits until it serves.
+    /// Starts `tidewell serve`, with a tenant to write as.
     pub(crate) async fn serve(&self) -> anyhow::Result<(Process, Tenant)> {
+        let (process, operator) = self.serve_operator().await?;
+        let tenant = Tenant::create(operator, self.stack).await?;
+        Ok((process, tenant))
+    }
+
+    /// Starts `tidewell serve` and waits until it serves; to be called as the operator.
+    pub(crate) async fn serve_operator(&self) -> anyhow::Result<(Process, Connection)> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut settings = self.settings();
         settings.push(("TIDEWELL_LISTEN", format!("127.0.0.1:{port}")));
@@ -57,8 +65,7 @@ impl<'a> Site<'a> {
             process.check()?;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let tenant = Tenant::create(operator, self.stack).await?;
-        Ok((process, tenant))
+        Ok((process, operator))
     }
 
     /// Rows of an index that have ended so far, of the index's whole life.

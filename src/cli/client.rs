@@ -13,7 +13,7 @@ use tidewell::{
 };
 
 use super::{
-    Session, input,
+    Session, client_tables, input,
     output::{record, table, time},
     page::PageArgs,
 };
@@ -55,6 +55,14 @@ pub(crate) enum Command {
         /// Its id or name
         client: String,
     },
+    /// List what there is to sync in its database, or show the columns of one table or view
+    Tables {
+        /// Its id or name
+        client: String,
+        /// Such as shop.orders; without a schema it is in public
+        #[arg(value_name = "SCHEMA.TABLE")]
+        table: Option<String>,
+    },
 }
 
 pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
@@ -85,6 +93,13 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
                     bail!("the sync job {job:?} reads from {client}: delete the job, or give it another client, first")
                 }
                 Deletion::NotFound => bail!("the client has gone meanwhile"),
+            }
+        }
+        Command::Tables { client, table } => {
+            let found = find(&pool, client).await?;
+            match table {
+                Some(table) => client_tables::show(session, &found, table).await,
+                None => client_tables::list(session, &found).await,
             }
         }
     }

@@ -11,6 +11,12 @@ pub(super) fn json_or_file(given: &str, what: &str) -> anyhow::Result<String> {
     }
 }
 
+/// What the file of that name holds, or for `-` stdin.
+pub(super) fn file_or_stdin(given: &str, what: &str) -> anyhow::Result<String> {
+    let read = if given == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(given) };
+    read.with_context(|| format!("the {what} in {given} can't be read"))
+}
+
 /// The text itself, or for `-` the next line of stdin, where no list of processes and no shell's history shows it.
 pub(super) fn sensitive(given: &Sensitive, what: &str) -> anyhow::Result<Sensitive> {
     if given.expose() != "-" {

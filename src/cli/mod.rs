@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+mod client_tables;
 mod database;
 mod dead_letter;
 mod dev;
@@ -18,6 +19,7 @@ mod process;
 mod sealing;
 mod shutdown;
 mod status;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     /// Backends: where tables are synced to
     #[command(subcommand)]
     Backend(backend::Command),
+    /// Sync jobs: tables that collections in Typesense follow
+    #[command(subcommand)]
+    Sync(sync::Command),
     /// Writes that failed for good
     #[command(subcommand)]
     DeadLetters(dead_letter::Command),
@@ -108,6 +113,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Plan(command) => plan::run(session, command).await,
         Command::Client(command) => client::run(session, command).await,
         Command::Backend(command) => backend::run(session, command).await,
+        Command::Sync(command) => sync::run(session, command).await,
         Command::DeadLetters(command) => dead_letter::run(session, command).await,
         Command::Job(command) => job::run(session, command).await,
     }

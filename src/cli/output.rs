@@ -1,6 +1,9 @@
 //! What a command prints: a table or a record for a person, the API's JSON for a program.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table};
@@ -97,5 +100,27 @@ pub(super) fn short(text: &str, length: usize) -> String {
     match first.char_indices().nth(length) {
         Some((end, _)) => format!("{}…", &first[..end]),
         None => first.to_owned(),
+    }
+}
+
+/// A length of time in its two largest units.
+pub(super) fn age(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, s) => format!("{s}s"),
+        (0, 0, m, s) => format!("{m}m {s}s"),
+        (0, h, m, _) => format!("{h}h {m}m"),
+        (d, h, _, _) => format!("{d}d {h}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_two_units() {
+        let told = [-1.0, 0.4, 59.9, 61.0, 3600.0, 90_061.0].map(age);
+        assert_eq!(told, ["0s", "0s", "59s", "1m 1s", "1h 0m", "1d 1h"]);
     }
 }

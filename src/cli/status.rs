@@ -1,7 +1,5 @@
 //! `tidewell status`: how things stand, at a glance.
 
-use std::time::Duration;
-
 use tidewell::db::{
     self,
     status::{COUNTED_TO, HEALTHS, IndexStatus, Status, SyncStatus, WorkerStatus, oldest_unsynced_seconds},
@@ -9,7 +7,7 @@ use tidewell::db::{
 
 use super::{
     Session,
-    output::{nothing, table},
+    output::{age, nothing, table},
 };
 
 pub(super) async fn run(session: &Session) -> anyhow::Result<()> {
@@ -90,26 +88,9 @@ fn count(number: i64) -> String {
     if number >= COUNTED_TO { format!("{COUNTED_TO}+") } else { number.to_string() }
 }
 
-/// A length of time in its two largest units.
-fn age(seconds: f64) -> String {
-    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, s) => format!("{s}s"),
-        (0, 0, m, s) => format!("{m}m {s}s"),
-        (0, h, m, _) => format!("{h}h {m}m"),
-        (d, h, _, _) => format!("{d}d {h}h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_age_is_told_in_two_units() {
-        let told = [-1.0, 0.4, 59.9, 61.0, 3600.0, 90_061.0].map(age);
-        assert_eq!(told, ["0s", "0s", "59s", "1m 1s", "1h 0m", "1d 1h"]);
-    }
 
     #[test]
     fn work_that_nobody_does_is_pointed_out() {

@@ -6,6 +6,7 @@
 //! for our server; what is half-made (an install, a data folder, a secret) is never used.
 
 mod account;
+pub mod debian;
 mod download;
 mod error;
 mod home;

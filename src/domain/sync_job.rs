@@ -77,7 +77,7 @@ pub struct Spec {
     pub cursor_column: Option<String>,
     /// Documents of one import.
     #[serde(default = "batch_size")]
-    #[schema(minimum = 1, maximum = 10000, default = 250)]
+    #[schema(minimum = 1, maximum = 10000, default = 1000)]
     pub batch_size: i32,
     /// The pause after each import.
     #[serde(default)]
@@ -118,7 +118,7 @@ fn utc() -> String {
 }
 
 fn batch_size() -> i32 {
-    250
+    1000
 }
 
 fn stale_after() -> i32 {
@@ -183,7 +183,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(spec.id_columns().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!((spec.batch_size, spec.sync_strategy, spec.mode), (250, Strategy::Upsert, Mode::Scheduled));
+        assert_eq!((spec.batch_size, spec.sync_strategy, spec.mode), (1000, Strategy::Upsert, Mode::Scheduled));
         assert!(spec.enabled && spec.auto_sync_enabled && spec.source_schema_name == "public");
     }
 }

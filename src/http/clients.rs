@@ -112,7 +112,7 @@ pub(super) async fn delete(
     }
 }
 
-async fn find(state: &State, name: &str) -> Result<SourceClient, Error> {
+pub(super) async fn find(state: &State, name: &str) -> Result<SourceClient, Error> {
     db::client::resolve(&state.pool, name).await?.ok_or_else(not_found)
 }
 

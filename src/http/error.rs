@@ -14,6 +14,7 @@ use crate::{
     backend,
     db::{self, plan::CapReached},
     ingest::permits::Denied,
+    sync::{drift, verify},
     typesense,
 };
 
@@ -325,6 +326,21 @@ impl From<backend::Error> for Error {
             // Until the settings are mended.
             backend::Error::Sealed(error) => Self::Unavailable { detail: error.to_string(), retry_after: 60 },
             backend::Error::Unusable(error) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<drift::Error> for Error {
+    fn from(error: drift::Error) -> Self {
+        match error {
+            drift::Error::Database(error) | drift::Error::Comparison(verify::Error::Database(error)) => error.into(),
+            drift::Error::Comparison(verify::Error::Typesense(error)) => error.into(),
+            drift::Error::Comparison(verify::Error::Source(error)) if error.is_transient() => {
+                Self::Unavailable { detail: error.to_string(), retry_after: 5 }
+            }
+            drift::Error::Backend(error) => error.into(),
+            drift::Error::Sealed(error) => Self::Unavailable { detail: error.to_string(), retry_after: 60 },
+            error => Self::conflict(error.to_string()),
         }
     }
 }

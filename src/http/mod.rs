@@ -3,6 +3,7 @@
 mod athena;
 mod body;
 mod caller;
+mod client_tables;
 mod clients;
 mod dead_letters;
 mod documents;
@@ -105,6 +106,8 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(gateway_keys::revoke))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::show, clients::update, clients::delete))
+        .routes(routes!(client_tables::list))
+        .routes(routes!(client_tables::show))
 }
 
 /// Browsers may call with a search key from anywhere; which origins a key allows is judged with the key.

@@ -60,6 +60,11 @@ impl PageQuery {
 }
 
 impl<T: ToSchema> Page<T> {
+    /// A list that is always given whole.
+    pub(super) fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+
     /// The page of exactly these rows; `more` follow or do not.
     pub(super) fn of<R>(rows: Vec<R>, more: bool, id: impl Fn(&R) -> Uuid, show: impl Fn(R) -> T) -> Self {
         let next_cursor = rows.last().filter(|_| more).map(|row| id(row).to_string());

@@ -23,6 +23,7 @@ pub(super) use cache::Results;
 pub(super) use parameters::{Parameters, Spelling};
 use run::run_all;
 pub(super) use run::{MAX_SEARCHES, Search, Searcher, run_each, run_one};
+pub(super) use verdict::translate as refused;
 
 /// What to search for.
 #[derive(Debug, Deserialize, ToSchema)]

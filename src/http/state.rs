@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use moka::future::Cache;
 use sqlx::PgPool;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
@@ -10,11 +12,15 @@ use uuid::Uuid;
 
 use super::{Error, caller::Caller, key_use::KeyUse, known::Known, search::Results};
 use crate::{
-    db::index::Index,
+    backend,
+    db::{index::Index, profile::Profile},
     domain::{backend::PlainHttp, scoped_token::Signer, seal::Sealer, secret},
     ingest::{permits::Permits, rate::RateLimiter},
     typesense,
 };
+
+/// Backends whose clients are kept for searching.
+const MAX_SEARCH_CLIENTS: u64 = 100;
 
 /// Bounds of the front end.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +57,7 @@ pub struct State {
     pub(super) signer: Option<Signer>,
     pub(super) plain_http: PlainHttp,
     sealer: Option<Sealer>,
+    search_clients: Cache<(Uuid, DateTime<Utc>), typesense::Client>,
     operator_key: Option<[u8; 32]>,
 }
 
@@ -73,6 +80,7 @@ impl State {
             signer: secrets.master.map(Signer::new),
             sealer: secrets.master.map(|master| Sealer::new(master, secrets.previous_master)),
             plain_http,
+            search_clients: Cache::new(MAX_SEARCH_CLIENTS),
             operator_key: secrets.operator_key.map(secret::hash),
             pool,
             typesense,
@@ -100,6 +108,17 @@ impl State {
             detail: "scoped tokens are off: the operator has to set TIDEWELL_SECRET".to_owned(),
             retry_after: 60,
         })
+    }
+
+    /// A client for searching a backend; its connections are kept until the backend is changed.
+    pub(super) async fn search_client(&self, profile: &Profile) -> Result<typesense::Client, Error> {
+        let key = (profile.id, profile.updated_at);
+        if let Some(client) = self.search_clients.get(&key).await {
+            return Ok(client);
+        }
+        let client = backend::search_client(profile, self.sealer()?)?;
+        self.search_clients.insert(key, client.clone()).await;
+        Ok(client)
     }
 
     /// For the keys of backends and the URLs of clients.

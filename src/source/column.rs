@@ -5,14 +5,33 @@ use super::describe::{Class, Column};
 /// As what a value travels from the source: each is read without asking for its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// `int8`
-    Int,
+    /// `int8`, for a field of so many bits.
+    Int(Bits),
+    /// The text of a whole number of any size, likewise.
+    Whole(Bits),
     /// `float8`; what is no number is left out.
     Float,
     Bool,
     Text,
     /// JSON as text; its null is left out.
     Json,
+}
+
+/// How large a whole number a field holds. Typesense takes larger ones for it without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bits {
+    B32,
+    B64,
+}
+
+impl Bits {
+    fn of(field_type: &str) -> Self {
+        if field_type == "int32" { Self::B32 } else { Self::B64 }
+    }
+
+    pub(super) fn hold(self, number: i64) -> bool {
+        self == Self::B64 || i32::try_from(number).is_ok()
+    }
 }
 
 /// How a column's values are asked for and what they are in Typesense.
@@ -120,6 +139,7 @@ impl Column {
         let element = expression.replace("{}", "element");
         let element = match wire {
             Wire::Json => format!("({element})::json"),
+            Wire::Whole(_) => format!("({element})::numeric"),
             Wire::Float => format!("case when ({element}) not in ('NaN', 'Infinity', '-Infinity') then {element} end"),
             _ => element,
         };
@@ -153,7 +173,7 @@ impl Kind {
     /// whole range of rows with it.
     fn expression(self, field_type: &str) -> (&'static str, Wire) {
         match (self, field_type) {
-            (Self::Int | Self::BigInt, "int32" | "int64") => ("{}::int8", Wire::Int),
+            (Self::Int | Self::BigInt, "int32" | "int64") => ("{}::int8", Wire::Int(Bits::of(field_type))),
             (Self::Int | Self::BigInt | Self::Float8, "float") => ("{}::float8", Wire::Float),
             // By its text, or 0.1 would become 0.10000000149.
             (Self::Float4, "float") => ("{}::text::float8", Wire::Float),
@@ -161,12 +181,14 @@ impl Kind {
                 ("case when abs({}) < 1e-300 then 0 when abs({}) < 1e300 then {}::float8 end", Wire::Float)
             }
             (Self::Float4 | Self::Float8 | Self::Numeric, "int32" | "int64") => {
-                ("case when abs({}) < 9.2e18 then round({}::numeric)::int8 end", Wire::Int)
+                ("case when abs({}) < 1e300 then round({}::numeric)::text end", Wire::Whole(Bits::of(field_type)))
             }
             (Self::Bool, "bool") => ("{}", Wire::Bool),
-            (Self::Date, "int64") => ("case when isfinite({}) then extract(epoch from {})::int8 end", Wire::Int),
+            (Self::Date, "int64") => {
+                ("case when isfinite({}) then extract(epoch from {})::int8 end", Wire::Int(Bits::B64))
+            }
             (Self::Timestamp | Self::TimestampTz, "int64") => {
-                ("case when isfinite({}) then floor(extract(epoch from {}))::int8 end", Wire::Int)
+                ("case when isfinite({}) then floor(extract(epoch from {}))::int8 end", Wire::Int(Bits::B64))
             }
             (Self::Date | Self::Timestamp | Self::TimestampTz, "float") => {
                 ("case when isfinite({}) then extract(epoch from {})::float8 end", Wire::Float)

@@ -26,6 +26,16 @@ impl RelationKind {
         }
     }
 
+    /// As people call it; a table in partitions is a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Table | Self::PartitionedTable => "table",
+            Self::View => "view",
+            Self::MaterializedView => "materialized view",
+            Self::ForeignTable => "foreign table",
+        }
+    }
+
     /// Whether its catalogue tells of unique keys and of columns that are never null.
     pub fn has_constraints(self) -> bool {
         matches!(self, Self::Table | Self::PartitionedTable)

@@ -3,6 +3,7 @@
 pub mod column;
 mod describe;
 mod error;
+mod outline;
 mod read;
 mod row;
 mod since;
@@ -17,6 +18,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConne
 pub(crate) use describe::column_of;
 pub use describe::{Column, Relation, RelationKind};
 pub use error::Error;
+pub use outline::{ColumnOutline, Outline};
 pub use read::{Range, Read};
 pub use row::{Document, Row, RowFault, split_id};
 pub use since::Since;

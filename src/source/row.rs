@@ -101,12 +101,11 @@ impl Fields {
             line.push(',');
             line.push_str(name);
             match push_value(&mut line, *wire, bytes) {
-                Some(true) => {}
-                Some(false) => line.truncate(start),
-                None => {
-                    let message =
-                        format!("the value of {name} can't be read as JSON", name = name.trim_end_matches(':'));
-                    return Ok(Document::Impossible(RowFault { code: "unreadable_value", message }));
+                Ok(true) => {}
+                Ok(false) => line.truncate(start),
+                Err(what) => {
+                    let message = format!("the value of {} {what}", name.trim_end_matches(':'));
+                    return Ok(Document::Impossible(RowFault { code: "unfit_value", message }));
                 }
             }
         }
@@ -120,28 +119,44 @@ impl Fields {
     }
 }
 
-/// Appends a value; false where it stands for none, nothing where it can't be read.
-fn push_value(line: &mut String, wire: Wire, bytes: &[u8]) -> Option<bool> {
+/// Appends a value; false where it stands for none.
+///
+/// # Errors
+/// What is wrong with the value.
+fn push_value(line: &mut String, wire: Wire, bytes: &[u8]) -> Result<bool, &'static str> {
+    const UNREADABLE: &str = "can't be read";
+    const TOO_LARGE: &str =
+        "is too large for its field: give its column another type in field_config, such as int64 or string";
+    let text = || std::str::from_utf8(bytes).map_err(|_| UNREADABLE);
     match wire {
-        Wire::Int => line.push_str(&i64::from_be_bytes(bytes.try_into().ok()?).to_string()),
-        Wire::Float => {
-            let number = f64::from_be_bytes(bytes.try_into().ok()?);
-            let Some(number) = serde_json::Number::from_f64(number) else { return Some(false) };
+        Wire::Int(bits) | Wire::Whole(bits) => {
+            let number = match wire {
+                Wire::Int(_) => i64::from_be_bytes(bytes.try_into().map_err(|_| UNREADABLE)?),
+                _ => text()?.parse().map_err(|_| TOO_LARGE)?,
+            };
+            if !bits.hold(number) {
+                return Err(TOO_LARGE);
+            }
             line.push_str(&number.to_string());
         }
-        Wire::Bool => line.push_str(if *bytes.first()? == 0 { "false" } else { "true" }),
-        Wire::Text => line.push_str(&serde_json::to_string(std::str::from_utf8(bytes).ok()?).ok()?),
+        Wire::Float => {
+            let number = f64::from_be_bytes(bytes.try_into().map_err(|_| UNREADABLE)?);
+            let Some(number) = serde_json::Number::from_f64(number) else { return Ok(false) };
+            line.push_str(&number.to_string());
+        }
+        Wire::Bool => line.push_str(if bytes.first() == Some(&0) { "false" } else { "true" }),
+        Wire::Text => line.push_str(&serde_json::to_string(text()?).map_err(|_| UNREADABLE)?),
         Wire::Json => {
-            let json = std::str::from_utf8(bytes).ok()?.trim();
+            let json = text()?.trim();
             if json == "null" {
-                return Some(false);
+                return Ok(false);
             }
-            serde_json::from_str::<&RawValue>(json).ok()?;
+            serde_json::from_str::<&RawValue>(json).map_err(|_| "is no JSON that can be read")?;
             // Line breaks stand between tokens only; within strings JSON escapes them.
             line.extend(json.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
         }
     }
-    Some(true)
+    Ok(true)
 }
 
 /// The document id of the values of the id's columns, as texts: of one column its text, of several joined by colons, so escaped that
@@ -165,21 +180,32 @@ pub fn split_id(id: &str, columns: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::column::Bits;
 
-    fn pushed(wire: Wire, bytes: &[u8]) -> Option<String> {
+    fn pushed(wire: Wire, bytes: &[u8]) -> Result<Option<String>, &'static str> {
         let mut line = String::new();
-        push_value(&mut line, wire, bytes)?.then_some(line)
+        push_value(&mut line, wire, bytes).map(|is_there| is_there.then_some(line))
     }
 
     #[test]
     fn values_are_written_as_typesense_reads_them() {
-        assert_eq!(pushed(Wire::Int, &i64::MAX.to_be_bytes()).unwrap(), "9223372036854775807");
-        assert_eq!(pushed(Wire::Float, &0.1f64.to_be_bytes()).unwrap(), "0.1");
-        assert_eq!(pushed(Wire::Float, &f64::NAN.to_be_bytes()), None);
-        assert_eq!(pushed(Wire::Float, &f64::INFINITY.to_be_bytes()), None);
-        assert_eq!(pushed(Wire::Text, "a\"\n\u{1}ü".as_bytes()).unwrap(), "\"a\\\"\\n\\u0001ü\"");
-        assert_eq!(pushed(Wire::Json, b"{\"a\":\n[1]}").unwrap(), "{\"a\": [1]}");
-        assert_eq!(pushed(Wire::Json, b" null"), None);
+        let written = |wire, bytes: &[u8]| pushed(wire, bytes).unwrap().unwrap();
+        assert_eq!(written(Wire::Int(Bits::B64), &i64::MAX.to_be_bytes()), "9223372036854775807");
+        assert_eq!(written(Wire::Whole(Bits::B64), b"-12"), "-12");
+        assert_eq!(written(Wire::Float, &0.1f64.to_be_bytes()), "0.1");
+        assert_eq!(pushed(Wire::Float, &f64::NAN.to_be_bytes()), Ok(None));
+        assert_eq!(pushed(Wire::Float, &f64::INFINITY.to_be_bytes()), Ok(None));
+        assert_eq!(written(Wire::Text, "a\"\n\u{1}ü".as_bytes()), "\"a\\\"\\n\\u0001ü\"");
+        assert_eq!(written(Wire::Json, b"{\"a\":\n[1]}"), "{\"a\": [1]}");
+        assert_eq!(pushed(Wire::Json, b" null"), Ok(None));
+    }
+
+    #[test]
+    fn a_number_that_its_field_does_not_hold_is_no_document() {
+        assert!(pushed(Wire::Int(Bits::B32), &3_000_000_000_i64.to_be_bytes()).is_err());
+        assert!(pushed(Wire::Whole(Bits::B32), b"3000000000").is_err());
+        assert!(pushed(Wire::Whole(Bits::B64), b"9300000000000000000").is_err());
+        assert!(pushed(Wire::Json, b"{").is_err());
     }
 
     #[test]

@@ -22,7 +22,9 @@ impl Source {
             "select case when not bool_or(is_hidden) and not pg_is_in_recovery() then min(began) - $1::interval end
              from (
                  select coalesce(xact_start, now()) as began,
-                        backend_type = 'client backend' and (query = '<insufficient privilege>' or state = 'disabled') as is_hidden
+                        -- Of sessions that this role may not see, the type is hidden, too.
+                        coalesce(backend_type = 'client backend', true)
+                            and coalesce(query = '<insufficient privilege>' or state = 'disabled', true) as is_hidden
                  from pg_catalog.pg_stat_activity
                  where datname = current_database()
                  union all

@@ -29,8 +29,8 @@ pub struct Statement {
     pub key: Vec<KeyColumn>,
     /// Whose values make the document's id.
     pub id: Vec<KeyColumn>,
-    /// Nothing in the catalogue says that each row has a key: those that have none are left out.
-    pub key_may_be_null: bool,
+    /// Whether there may be rows without a key, which are left out.
+    key_may_be_null: bool,
     cursor: Option<String>,
     selected: Vec<Selected>,
     pub(super) fields: Fields,
@@ -56,13 +56,21 @@ impl Statement {
         (schema, table): (&str, &str),
         key: Vec<KeyColumn>,
         id: Vec<KeyColumn>,
+        key_may_be_null: bool,
         cursor: Option<String>,
         selected: Vec<Selected>,
         seed: u64,
     ) -> Self {
         let fields = Fields::new(selected.iter().map(|one| (one.field.as_str(), one.wire)), seed);
-        let relation = format!("{}.{}", quoted(schema), quoted(table));
-        Self { relation, key, id, key_may_be_null: false, cursor, selected, fields }
+        Self {
+            relation: format!("{}.{}", quoted(schema), quoted(table)),
+            key,
+            id,
+            key_may_be_null,
+            cursor,
+            selected,
+            fields,
+        }
     }
 
     pub(super) fn has_cursor(&self) -> bool {
@@ -108,9 +116,9 @@ impl Statement {
         };
         let lower = has_lower.then(|| bound(">"));
         let upper = has_upper.then(|| bound("<="));
-        let not_null = self.key.iter().filter(|_| self.key_may_be_null);
-        let not_null = not_null.map(|column| format!("{} is not null", of_table(&column.name)));
-        let conditions: Vec<String> = lower.into_iter().chain(upper).chain(not_null).collect();
+        let is_there = self.key.iter().filter(|_| self.key_may_be_null);
+        let is_there = is_there.map(|column| format!("{} is not null", of_table(&column.name)));
+        let conditions: Vec<String> = lower.into_iter().chain(upper).chain(is_there).collect();
         let conditions =
             if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
         // Without a value nobody can tell how old the row is.
@@ -189,7 +197,15 @@ mod tests {
             expression: "{}::text".to_owned(),
             wire: Wire::Text,
         };
-        Statement::new(("public", "bo\"oks"), columns(key), columns(id), cursor.map(str::to_owned), vec![title], 0)
+        Statement::new(
+            ("public", "bo\"oks"),
+            columns(key),
+            columns(id),
+            false,
+            cursor.map(str::to_owned),
+            vec![title],
+            0,
+        )
     }
 
     #[test]

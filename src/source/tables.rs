@@ -7,6 +7,7 @@ use super::{Error, Source};
 
 /// A relation that this role may read.
 #[derive(Clone, Debug, FromRow, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = SourceTable)]
 pub struct Table {
     pub schema: String,

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Fault, Plan};
+use super::{Fault, Plan, plan::listed};
 use crate::{
     backend, db,
     domain::{
@@ -25,10 +25,6 @@ pub enum Refusal {
     Sealed(#[from] seal::Error),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-}
-
-fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect::<Vec<_>>().join("; ")
 }
 
 /// Longest name of a collection; versions of it have a few characters more.
@@ -59,7 +55,9 @@ pub async fn check(pool: &PgPool, sealer: &Sealer, spec: &Spec, except: Option<U
             }
         }
     }
-    let planned = match db::client::resolve(pool, &spec.source_client_name).await? {
+    let client = db::client::resolve(pool, &spec.source_client_name).await?;
+    // By its name alone: a job that has its id would not follow a new name, nor keep the client from being deleted.
+    let planned = match client.filter(|client| client.name == spec.source_client_name) {
         None => {
             let message = format!("there is no client {:?}: make it with its URL first", spec.source_client_name);
             Err(vec![Fault { field: "source_client_name".to_owned(), message }])

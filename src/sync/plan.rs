@@ -15,10 +15,16 @@ use crate::{
 };
 
 /// What is wrong with one field of a job's description, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
 pub struct Fault {
     pub field: String,
     pub message: String,
+}
+
+/// Faults in one line.
+pub fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// How the rows of a table become documents of a collection.
@@ -72,17 +78,16 @@ impl Plan {
             return Err(faults.0);
         }
         let (mapping, seed) = mapping(spec, &key, &id, &selected, &fields);
-        let mut statement = Statement::new(
-            (&relation.schema, &relation.name),
-            key,
-            id,
-            cursor.map(|column| column.name.clone()),
-            selected,
-            seed,
-        );
-        statement.key_may_be_null = !relation.kind.has_constraints();
         Ok(Self {
-            statement,
+            statement: Statement::new(
+                (&relation.schema, &relation.name),
+                key,
+                id,
+                !relation.kind.has_constraints(),
+                cursor.map(|column| column.name.clone()),
+                selected,
+                seed,
+            ),
             fields,
             default_sorting_field: spec.default_sort_field.clone(),
             mapping,
@@ -131,8 +136,8 @@ fn selected(spec: &Spec, relation: &Relation, faults: &mut Faults) -> Vec<Select
             continue;
         };
         let field = property(spec, name, "name").unwrap_or(name);
-        // A document's id is there anyway, as a text.
-        if field == "id" && id == ["id"] {
+        // A document's id is there anyway, as a text. Another column that is given its name is a fault, told with the others.
+        if *name == "id" && field == "id" && id == ["id"] {
             continue;
         }
         let wanted = property(spec, name, "type");
@@ -435,7 +440,9 @@ mod tests {
     fn rows_are_scanned_by_a_unique_index_among_the_ids_columns() {
         let mut books = books();
         books.columns[1].not_null = true;
-        let plan = Plan::make(&spec(json!({ "document_id_column": "title,id" })), &books).unwrap();
+        // The column `id` is a part of the document's id, and needs another name to be a field.
+        let wishes = json!({ "document_id_column": "title,id", "field_config": { "id": { "name": "number" } } });
+        let plan = Plan::make(&spec(wishes), &books).unwrap();
         let names = |columns: &[KeyColumn]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
         assert_eq!(
             (names(&plan.statement.key), names(&plan.statement.id)),

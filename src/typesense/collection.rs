@@ -64,6 +64,12 @@ impl Client {
         Ok(there(self.send_json(call).await)?.filter(|found: &CollectionInfo| found.name == name))
     }
 
+    /// The fields of a collection, or of the one behind an alias.
+    pub async fn fields_behind(&self, name: &str) -> Result<Option<Vec<Value>>, Error> {
+        let call = self.request(Method::GET, &format!("/collections/{}", segment(name)));
+        Ok(there(self.send_json(call).await)?.map(|found: CollectionInfo| found.fields))
+    }
+
     /// Deletes a collection with all its documents; false where none has this name itself.
     pub async fn delete_collection(&self, name: &str) -> Result<bool, Error> {
         // Typesense would take an alias for the collection behind it.

@@ -115,24 +115,40 @@ impl Client {
         ids: &[&str],
         field: &str,
     ) -> Result<HashMap<String, Option<Value>>, Error> {
+        let found = self.documents(collection, ids, Some(field)).await?;
+        let read = |(id, mut document): (String, Value)| (id, document.get_mut(field).map(Value::take));
+        Ok(found.into_iter().map(read).collect())
+    }
+
+    /// Reads documents: those that are there, whole or with one field beside their ids.
+    pub async fn documents(
+        &self,
+        collection: &str,
+        ids: &[&str],
+        field: Option<&str>,
+    ) -> Result<HashMap<String, Value>, Error> {
         let (filters, by_path) = id_filters(ids);
         let mut found = HashMap::new();
         for filters in filters.chunks(10) {
             let search = |filter: &String| {
-                json!({ "collection": collection, "q": "*", "filter_by": filter, "per_page": IDS_A_CALL,
-                        "include_fields": format!("id,{field}") })
+                let mut search =
+                    json!({ "collection": collection, "q": "*", "filter_by": filter, "per_page": IDS_A_CALL });
+                if let Some(field) = field {
+                    search["include_fields"] = json!(format!("id,{field}"));
+                }
+                search
             };
             let searches: Vec<Value> = filters.iter().map(search).collect();
             for result in self.multi_search(&searches).await? {
                 let mut result = result?;
                 let hits = result.get_mut("hits").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-                found.extend(hits.into_iter().filter_map(|mut hit| read_field(hit.get_mut("document")?.take(), field)));
+                found.extend(hits.into_iter().filter_map(|mut hit| by_id(hit.get_mut("document")?.take())));
             }
         }
         for id in by_path {
             let path = format!("/collections/{}/documents/{}", segment(collection), segment(id));
             match self.send_json::<Value>(self.request(Method::GET, &path)).await {
-                Ok(document) => found.extend(read_field(document, field)),
+                Ok(document) => found.extend(by_id(document)),
                 Err(Error::Status { status: 404, message }) if message != "Not Found" => {}
                 Err(error) => return Err(error),
             }
@@ -160,7 +176,7 @@ impl Client {
         }
     }
 
-    /// The ids of all documents that match a filter, as they stream in.
+    /// The ids of all documents that match a filter, as they stream in; of all documents where it is empty.
     pub async fn ids_matching(
         &self,
         collection: &str,
@@ -185,12 +201,8 @@ impl Client {
     }
 }
 
-fn read_field(mut document: Value, field: &str) -> Option<(String, Option<Value>)> {
-    let value = document.get_mut(field).map(Value::take);
-    match document.get_mut("id")?.take() {
-        Value::String(id) => Some((id, value)),
-        _ => None,
-    }
+fn by_id(document: Value) -> Option<(String, Value)> {
+    Some((document.get("id")?.as_str()?.to_owned(), document))
 }
 
 fn line_results(body: &[u8], lines: usize) -> Imported {

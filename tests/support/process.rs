@@ -119,6 +119,14 @@ impl Process {
         self.ended();
     }
 
+    /// Waits for its end with a failure, and gives its last words.
+    pub fn failed(mut self) -> String {
+        let status = self.child.wait().expect("its end");
+        let words: Vec<String> = self.lines.iter().collect();
+        assert!(!status.success(), "it ended with {status}");
+        words.join("\n")
+    }
+
     /// Waits for its orderly end.
     pub fn ended(mut self) {
         let status = self.child.wait().expect("its end");

@@ -150,7 +150,7 @@ async fn delete(session: &Session, pool: &PgPool, name: &str) -> anyhow::Result<
 }
 
 /// The backend of that id or name.
-async fn find(pool: &PgPool, name: &str) -> anyhow::Result<Profile> {
+pub(super) async fn find(pool: &PgPool, name: &str) -> anyhow::Result<Profile> {
     let found = db::profile::resolve(pool, name).await?;
     found.with_context(|| format!("there is no backend {name:?}: `tidewell backend list` shows those there are"))
 }

@@ -15,7 +15,7 @@ use tidewell::{
 
 use super::files::DevJson;
 
-const NAME: &str = "local";
+pub(super) const NAME: &str = "local";
 
 /// Stores it, or brings its address and key up to date where they have changed since the last start.
 pub(super) async fn register(pool: &PgPool, sealer: &Sealer, place: &DevJson) -> anyhow::Result<()> {

@@ -2,21 +2,28 @@
 
 use serde_json::json;
 
-use super::{super::Session, FOLDER, demo, files::DevJson};
+use tidewell::db::sync::job::Job;
 
-pub(super) fn print(session: &Session, place: &DevJson, keys: Option<&demo::Keys>) -> anyhow::Result<()> {
+use super::{super::Session, Demo, FOLDER, demo, files::DevJson};
+
+pub(super) fn print(session: &Session, place: &DevJson, demo: Option<&Demo>) -> anyhow::Result<()> {
     let mut view = serde_json::to_value(place)?;
-    if let Some(keys) = keys {
+    if let Some(Demo { keys, sync }) = demo {
         view["searchKey"] = json!(keys.search);
         view["connectorKey"] = json!(keys.connector);
         view["index"] = json!(demo::INDEX);
+        view["syncJob"] = json!(sync.as_ref().map(|job| &job.spec.name));
     }
     session.show(&view, || {
-        let try_it = match keys {
-            Some(keys) => with_demo(&place.api_url, keys),
+        let try_it = match demo {
+            Some(Demo { keys, sync: Some(job) }) => {
+                format!("{}\n\n{}", with_demo(&place.api_url, keys), with_sync(place, job))
+            }
+            Some(Demo { keys, sync: None }) => with_demo(&place.api_url, keys),
             None => without_demo(&place.api_url, &place.operator_key),
         };
-        format!("{}\n\n{try_it}\n\nCtrl-C stops everything, servers included.", about(place, keys))
+        let about = about(place, demo.map(|demo| &demo.keys));
+        format!("{about}\n\n{try_it}\n\nCtrl-C stops everything, servers included.")
     })
 }
 
@@ -50,6 +57,25 @@ curl -s "{api}/v1/jobs/$JOB?wait=10" -H 'Authorization: Bearer {connector}'; ech
 
 curl -s {api}/v1/indexes/{index}/search -H 'Authorization: Bearer {search}' \
   -H 'Content-Type: application/json' -d '{{"q":"paper lantern"}}'; echo"#
+    )
+}
+
+fn with_sync(DevJson { api_url, operator_key, .. }: &DevJson, job: &Job) -> String {
+    let (name, spec) = (&job.spec.name, &job.spec);
+    let mut search = json!({
+        "source_client_name": spec.source_client_name, "source_table_name": spec.source_table_name, "q": "editor",
+    });
+    if spec.source_schema_name != "public" {
+        search["source_schema_name"] = json!(spec.source_schema_name);
+    }
+    format!(
+        r#"The table {table} is kept in sync by the job {name}. See how fresh it is, and search it:
+
+tidewell sync status
+
+curl -s {api_url}/typesense/search -H 'X-Athena-Key: {operator_key}' \
+  -H 'Content-Type: application/json' -d '{search}'; echo"#,
+        table = spec.source_table_name,
     )
 }
 

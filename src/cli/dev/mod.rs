@@ -2,16 +2,20 @@
 
 mod backend;
 mod banner;
+mod catalogue;
 mod demo;
 pub(super) mod files;
 mod listen;
 mod products;
+mod source;
+mod table_sync;
 
 use std::{path::Path, time::Duration};
 
 use sqlx::PgPool;
 use tidewell::{
-    config, db,
+    config,
+    db::{self, sync::job::Job},
     dev::{Options, PostgresOptions, Servers, TypesenseOptions, default_cache},
     domain::{backend::PlainHttp, seal::Sealer},
     http, typesense, worker,
@@ -33,7 +37,7 @@ pub(crate) struct Args {
     /// The port of the API [default: that of TIDEWELL_LISTEN, 8700]
     #[arg(long)]
     port: Option<u16>,
-    /// Make no demo organization, index and keys
+    /// Make no demo: no organization with its index and keys, no table with its sync job
     #[arg(long)]
     no_demo: bool,
     /// Stop the servers that a crash has left running, and do nothing else
@@ -117,13 +121,13 @@ async fn live(
     let worker = format!("{ours}{}", std::process::id());
     let mut processes = processes(session, &place, master, listener, pool.clone(), worker, &stop)?;
     let until_told = async {
-        let keys = match args.no_demo {
+        let demo = match args.no_demo {
             true => None,
-            false => Some(demo::make(&pool, &session.config, folder, &mut secrets, shutdown).await?),
+            false => Some(demo(session, &pool, &sealer, &place, &mut secrets, shutdown).await?),
         };
         if !shutdown.is_cancelled() {
             place.keep(folder)?;
-            banner::print(session, &place, keys.as_ref())?;
+            banner::print(session, &place, demo.as_ref())?;
         }
         shutdown.cancelled().await;
         anyhow::Ok(())
@@ -140,6 +144,36 @@ async fn live(
     pool.close().await;
     DevJson::remove(folder)?;
     outcome
+}
+
+/// What there is to play with.
+struct Demo {
+    keys: demo::Keys,
+    /// The job that syncs a table, where it could be made.
+    sync: Option<Job>,
+}
+
+/// Makes both halves of the demo side by side. Without the table a start is as good as with it.
+async fn demo(
+    session: &Session,
+    pool: &PgPool,
+    sealer: &Sealer,
+    place: &DevJson,
+    secrets: &mut Secrets,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Demo> {
+    let is_embedded = session.config.database_url.is_none();
+    let sync = async {
+        tokio::select! {
+            made = table_sync::make(pool, sealer, place, is_embedded) => {
+                made.inspect_err(|error| tracing::warn!("there is no demo of table sync: {error:#}")).ok()
+            }
+            () = shutdown.cancelled() => None,
+        }
+    };
+    let keys = demo::make(pool, &session.config, Path::new(FOLDER), secrets, shutdown);
+    let (keys, sync) = tokio::join!(keys, sync);
+    Ok(Demo { keys: keys?, sync })
 }
 
 /// Takes what dead processes of this folder have left behind. It is locked, so none of them lives.

@@ -71,23 +71,24 @@ macro_rules! bound {
 }
 
 /// Makes a job, due at once. Breaks the constraints `typesense_sync_jobs_name_key` where the name is taken, and
-/// `typesense_sync_jobs_profile_fkey` where there is no such backend.
-pub async fn insert(pool: &PgPool, spec: &Spec) -> Result<Job, sqlx::Error> {
+/// `typesense_sync_jobs_profile_fkey` where there is no such backend; `None` where there is no such client.
+pub async fn insert(pool: &PgPool, spec: &Spec) -> Result<Option<Job>, sqlx::Error> {
     let sql = concat!(
         "insert into public.typesense_sync_jobs
              (id, name, source_client_name, source_schema_name, source_table_name, typesense_profile_id, collection_name,
               document_id_column, selected_columns, query_by_fields, facet_by_fields, sort_by_fields, field_config,
               default_sort_field, sync_strategy, mode, cursor_column, batch_size, batch_delay_ms, sync_interval_minutes, cron,
               timezone, stale_after_minutes, failed_share_limit, enabled, auto_sync_enabled, next_sync_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-                 $25, $26, case when $20 is not null or $21 is not null then now() end)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+                $25, $26, case when $20 is not null or $21 is not null then now() end
+         from tidewell.clients where name = $3 for share
          returning ",
         columns!()
     );
-    bound!(sql, Uuid::now_v7(), spec).fetch_one(pool).await
+    bound!(sql, Uuid::now_v7(), spec).fetch_optional(pool).await
 }
 
-/// Changes a job; `None` where there is none of that id. It is due at once where it has a schedule: what it holds may have to change.
+/// Changes a job; `None` where there is none of that id, or no such client. It is due at once where it has a schedule: what it holds may have to change.
 pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>, sqlx::Error> {
     let sql = concat!(
         "update public.typesense_sync_jobs
@@ -97,7 +98,7 @@ pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>,
              cursor_column = $17, batch_size = $18, batch_delay_ms = $19, sync_interval_minutes = $20, cron = $21, timezone = $22,
              stale_after_minutes = $23, failed_share_limit = $24, enabled = $25, auto_sync_enabled = $26,
              next_sync_at = case when $20 is not null or $21 is not null then now() end, updated_at = now()
-         where id = $1
+         where id = $1 and exists (select from tidewell.clients where name = $3 for share)
          returning ",
         columns!()
     );
@@ -162,19 +163,25 @@ pub async fn list(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec
     .await
 }
 
-/// The enabled jobs of a table, the one that was synced last first.
-pub async fn of_table(pool: &PgPool, client: &str, schema: &str, table: &str) -> Result<Vec<Job>, sqlx::Error> {
+/// The enabled job of a table that was synced last; without a schema, one of `public` first.
+pub async fn of_table(
+    pool: &PgPool,
+    client: &str,
+    schema: Option<&str>,
+    table: &str,
+) -> Result<Option<Job>, sqlx::Error> {
     sqlx::query_as(concat!(
         "select ",
         columns!(),
         " from public.typesense_sync_jobs
-          where source_client_name = $1 and source_schema_name = $2 and source_table_name = $3 and enabled
-          order by last_synced_at desc nulls last, id desc"
+          where source_client_name = $1 and ($2::text is null or source_schema_name = $2) and source_table_name = $3 and enabled
+          order by source_schema_name = 'public' desc, last_synced_at desc nulls last, id desc
+          limit 1"
     ))
     .bind(client)
     .bind(schema)
     .bind(table)
-    .fetch_all(pool)
+    .fetch_optional(pool)
     .await
 }
 
@@ -262,6 +269,8 @@ pub struct Status {
     pub last_deleted_count: Option<i64>,
     pub last_failed_count: Option<i64>,
     pub seconds_since_sync: Option<f64>,
+    /// Until the next scheduled run; negative where that is due.
+    pub seconds_until_sync: Option<f64>,
     pub is_stale: bool,
     /// `fresh`, `overdue`, `failed`, `cancelled`, `never_synced` or `disabled`.
     pub sync_health: String,
@@ -280,7 +289,8 @@ pub async fn statuses(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result
         "select status.id, name, source_client_name, source_schema_name, source_table_name, typesense_profile_id, profile_name,
                 collection_name, sync_strategy, mode, stale_after_minutes, enabled, auto_sync_enabled, last_synced_at,
                 next_sync_at, last_sync_status, last_sync_error, last_source_row_count, last_imported_count, last_deleted_count,
-                last_failed_count, seconds_since_sync, is_stale, sync_health, active_run_id, active_run_status,
+                last_failed_count, seconds_since_sync,
+                extract(epoch from next_sync_at - now())::float8 as seconds_until_sync, is_stale, sync_health, active_run_id, active_run_status,
                 active_run_progress_pct, live_lag_bytes, live_lag_ms, live_error
          from public.typesense_sync_job_status as status
          left join tidewell.sync_states on job_id = status.id

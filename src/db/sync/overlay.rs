@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -21,8 +22,16 @@ pub struct Known {
 /// Documents that one pass takes in at most, so that it needs no more memory; more make another pass due.
 const AT_ONCE: i64 = 100_000;
 
+/// What is known beside the chunks of a collection, as of a moment.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    pub documents: HashMap<String, Known>,
+    /// By the database's clock.
+    pub read_at: DateTime<Utc>,
+}
+
 /// Everything that is known beside the chunks of a collection, up to a limit.
-pub async fn all(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<HashMap<String, Known>, sqlx::Error> {
+pub async fn read(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<Overlay, sqlx::Error> {
     #[derive(FromRow)]
     struct Stored {
         document_id: String,
@@ -30,33 +39,45 @@ pub async fn all(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<HashMa
         look: bool,
         is_doubted: bool,
     }
+    let read_at = sqlx::query_scalar("select clock_timestamp()").fetch_one(pool).await?;
     let stored: Vec<Stored> = sqlx::query_as(
         "select document_id, entry, look or doubted_until is not null as look,
                 coalesce(doubted_until > clock_timestamp(), false) as is_doubted
-         from tidewell.sync_overlay where job_id = $1 and collection = $2
+         from tidewell.sync_overlay where job_id = $1 and collection = $2 and changed_at <= $4
          order by document_id limit $3",
     )
     .bind(job_id)
     .bind(collection)
     .bind(AT_ONCE)
+    .bind(read_at)
     .fetch_all(pool)
     .await?;
     let known = |stored: Stored| {
         let entry = stored.entry.as_deref().and_then(Entry::unpack);
         (stored.document_id, Known { entry, look: stored.look, is_doubted: stored.is_doubted })
     };
-    Ok(stored.into_iter().map(known).collect())
+    Ok(Overlay { documents: stored.into_iter().map(known).collect(), read_at })
 }
 
-/// Forgets what a pass has taken in.
-pub async fn remove(conn: &mut PgConnection, job_id: Uuid, collection: &str, ids: &[&str]) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from tidewell.sync_overlay where job_id = $1 and collection = $2 and document_id = any($3)")
-        .bind(job_id)
-        .bind(collection)
-        .bind(ids)
-        .execute(conn)
-        .await
-        .map(drop)
+/// Forgets what a pass has taken in of what it had read at that moment.
+pub async fn remove(
+    conn: &mut PgConnection,
+    job_id: Uuid,
+    collection: &str,
+    ids: &[String],
+    read_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from tidewell.sync_overlay
+         where job_id = $1 and collection = $2 and document_id = any($3) and changed_at <= $4",
+    )
+    .bind(job_id)
+    .bind(collection)
+    .bind(ids)
+    .bind(read_at)
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// Notes what was sent of documents beside a pass; `None`: they were deleted.
@@ -73,7 +94,7 @@ pub async fn put(
         "insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
          select $1, $2, * from unnest($3::text[], $4::bytea[])
          on conflict (job_id, collection, document_id) do update
-         set entry = excluded.entry, look = false,
+         set entry = excluded.entry, look = false, changed_at = clock_timestamp(),
              doubted_until = case when sync_overlay.doubted_until > clock_timestamp() then sync_overlay.doubted_until end",
     )
     .bind(job_id)
@@ -85,7 +106,8 @@ pub async fn put(
     .map(drop)
 }
 
-/// Notes what a chunk said of documents before it goes. What is known of them beside the chunks is newer, and stays.
+/// Notes what a chunk said of documents before it goes: it is older than whatever is known of them beside the chunks, which stays, and
+/// the pass that notes it takes it in.
 pub async fn keep(
     conn: &mut PgConnection,
     job_id: Uuid,
@@ -95,8 +117,8 @@ pub async fn keep(
     let (ids, packed): (Vec<&str>, Vec<Vec<u8>>) =
         entries.iter().map(|(id, entry)| (id.as_str(), entry.pack().to_vec())).unzip();
     sqlx::query(
-        "insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
-         select $1, $2, * from unnest($3::text[], $4::bytea[])
+        "insert into tidewell.sync_overlay (job_id, collection, changed_at, document_id, entry)
+         select $1, $2, '-infinity', * from unnest($3::text[], $4::bytea[])
          on conflict (job_id, collection, document_id) do update set entry = coalesce(sync_overlay.entry, excluded.entry)
          where sync_overlay.look or sync_overlay.doubted_until is not null",
     )
@@ -115,8 +137,8 @@ pub async fn keep_all(conn: &mut PgConnection, job_id: Uuid, collection: &str) -
         "with gone as (
              delete from tidewell.sync_chunks where job_id = $1 and collection = $2 returning ids, entries
          )
-         insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
-         select distinct on (id) $1, $2, id, substring(entries from (9 * (place - 1) + 1)::int for 9)
+         insert into tidewell.sync_overlay (job_id, collection, changed_at, document_id, entry)
+         select distinct on (id) $1, $2, '-infinity'::timestamptz, id, substring(entries from (9 * (place - 1) + 1)::int for 9)
          from gone cross join lateral unnest(ids) with ordinality as each (id, place)
          on conflict (job_id, collection, document_id) do update set entry = coalesce(sync_overlay.entry, excluded.entry)
          where sync_overlay.look or sync_overlay.doubted_until is not null",
@@ -133,7 +155,7 @@ pub async fn look_at(conn: &mut PgConnection, job_id: Uuid, collection: &str, id
     sqlx::query(
         "insert into tidewell.sync_overlay (job_id, collection, document_id, look)
          select distinct $1, $2, id, true from unnest($3::text[]) as id
-         on conflict (job_id, collection, document_id) do update set look = true",
+         on conflict (job_id, collection, document_id) do update set look = true, changed_at = clock_timestamp()",
     )
     .bind(job_id)
     .bind(collection)
@@ -187,7 +209,8 @@ pub async fn doubt_flights(conn: &mut PgConnection, job_id: Uuid) -> Result<(), 
          from lost cross join lateral unnest(document_ids) as document_id
          group by collection, document_id
          on conflict (job_id, collection, document_id) do update
-         set look = true, doubted_until = greatest(sync_overlay.doubted_until, excluded.doubted_until)",
+         set look = true, changed_at = clock_timestamp(),
+             doubted_until = greatest(sync_overlay.doubted_until, excluded.doubted_until)",
     )
     .bind(job_id)
     .execute(conn)

@@ -1,7 +1,7 @@
 //! The end of one range of a run: what was written of it, what was refused, and how far the run has come, in one transaction.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
@@ -51,6 +51,7 @@ pub struct Settlement {
     /// What they said of documents that have not been met yet, where the range ended within them: kept beside the chunks.
     pub left_over: Vec<(String, Entry)>,
     pub overlay_taken: Vec<String>,
+    pub overlay_read_at: DateTime<Utc>,
     pub flight: Option<Uuid>,
     pub letters: Vec<Letter>,
     /// Documents of which no letter stands any more.
@@ -80,8 +81,7 @@ pub async fn settle(conn: &mut PgConnection, lease: &Lease, settlement: &Settlem
         }
     }
     if !settlement.overlay_taken.is_empty() {
-        let taken: Vec<&str> = settlement.overlay_taken.iter().map(String::as_str).collect();
-        overlay::remove(&mut tx, job_id, collection, &taken).await?;
+        overlay::remove(&mut tx, job_id, collection, &settlement.overlay_taken, settlement.overlay_read_at).await?;
     }
     if let Some(flight) = settlement.flight {
         flight::close(&mut tx, flight).await?;
@@ -141,6 +141,14 @@ pub async fn heal_older(conn: &mut PgConnection, job_id: Uuid, than: Option<Date
         .execute(conn)
         .await
         .map(drop)
+}
+
+/// Documents of a job that Typesense refused.
+pub async fn refused(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("select document_id from tidewell.dead_letters where sync_job_id = $1")
+        .bind(job_id)
+        .fetch_all(pool)
+        .await
 }
 
 async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(), sqlx::Error> {

@@ -6,8 +6,10 @@
 mod backends;
 mod envelope;
 mod inspect;
+mod search;
 mod sync_jobs;
 mod sync_runs;
+mod verify;
 
 use axum::{
     extract::{Request, State as Shared},
@@ -52,6 +54,8 @@ pub(super) fn offered() -> OpenApiRouter<State> {
         .routes(routes!(backends::show, backends::update, backends::delete))
         .routes(routes!(inspect::test))
         .routes(routes!(inspect::collections))
+        .routes(routes!(search::search))
+        .routes(routes!(verify::verify))
         .routes(routes!(sync_jobs::list, sync_jobs::create))
         .routes(routes!(sync_jobs::show, sync_jobs::update, sync_jobs::delete))
         .routes(routes!(sync_jobs::statuses))

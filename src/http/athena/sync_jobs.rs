@@ -47,6 +47,7 @@ pub(super) async fn list(
 pub(super) async fn create(Shared(state): Shared<State>, Json(spec): Json<Spec>) -> Result<Response, Error> {
     check(&state.pool, state.sealer()?, &spec, None).await?;
     let made = db::sync::job::insert(&state.pool, &spec).await.map_err(explain)?;
+    let made = made.ok_or_else(|| Error::conflict("the client was deleted meanwhile"))?;
     let location = format!("/typesense/sync-jobs/{}", made.id);
     let answer = ok("the sync job is stored", SyncJobView::from(made));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], answer).into_response())

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
+use serde_json::Value;
+
 use super::{
     run::Search,
     values::{Kind, Named},
@@ -171,6 +173,27 @@ impl Parameters {
             ("per_page", per_page.to_string()),
         ]);
         Ok(Search { index, spelling: self.spelling, q, page, per_page, filter, sent: self.set })
+    }
+
+    /// The search that they make of a collection that is no index's, as Typesense takes it; `searched` are the fields that it looks in
+    /// where nothing else is said.
+    pub(in crate::http) fn of_collection(mut self, collection: &str, searched: &[String]) -> Result<Value, Error> {
+        let (page, per_page) = self.extent()?;
+        if self.get("query_by").is_none() && !searched.is_empty() {
+            self.set.push(("query_by", searched.join(",")));
+        }
+        let cut_off = self.take_count("search_cutoff_ms").filter(|ms| *ms > 0).unwrap_or(CUT_OFF_MS);
+        self.set.extend([
+            ("search_cutoff_ms", cut_off.to_string()),
+            ("enable_overrides", "false".to_owned()),
+            ("page", page.to_string()),
+            ("per_page", per_page.to_string()),
+        ]);
+        if self.get("q").is_none() {
+            self.set.push(("q", "*".to_owned()));
+        }
+        let set = self.set.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value)));
+        Ok(Value::Object(set.chain([("collection".to_owned(), Value::from(collection))]).collect()))
     }
 
     /// Which page, and of how many hits. Typesense 0.24.1 knows no `offset`, so it must be where a page begins.

@@ -61,7 +61,7 @@ pub(super) fn of_all(error: typesense::Error, spelling: Spelling) -> Error {
 }
 
 /// Of one search.
-pub(super) fn translate(error: typesense::Error, spelling: Spelling) -> Error {
+pub(in crate::http) fn translate(error: typesense::Error, spelling: Spelling) -> Error {
     match error {
         typesense::Error::Status { status: 400 | 404 | 422, message } => {
             tracing::debug!(message, "Typesense refused a search");

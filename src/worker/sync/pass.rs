@@ -127,6 +127,7 @@ impl Pass<'_> {
             consumed: piece.consumed,
             left_over: piece.left_over,
             overlay_taken: piece.overlay_taken,
+            overlay_read_at: piece.overlay_read_at,
             flight,
             letters,
             healed,

@@ -29,7 +29,7 @@ use crate::{
     },
     domain::{schedule::Schedule, seal::Sealer, sensitive::Sensitive},
     source::Source,
-    sync::Plan,
+    sync::{Plan, plan::listed},
     typesense,
     worker::Worker,
 };
@@ -208,7 +208,7 @@ impl Worker {
                 statement: &plan.statement,
                 source: &mut ground.source,
                 since: state.cursor_since.filter(|_| is_live && state.mapping.as_deref() == Some(&plan.mapping)),
-                overlay: overlay::all(&self.pool, lease.job_id, &position.collection).await?,
+                overlay: overlay::read(&self.pool, lease.job_id, &position.collection).await?,
                 is_resumed: position.ordinal > 0,
                 cursor: Cursor::at(position.position.clone(), position.ordinal),
             };
@@ -270,11 +270,7 @@ impl Worker {
         let relation = source.describe(schema, table).await?;
         let relation =
             relation.ok_or_else(|| Stop::Fail(format!("there is no table {schema}.{table} that this role can see")))?;
-        let plan = Plan::make(spec, &relation).map_err(|faults| {
-            let faults: Vec<String> =
-                faults.into_iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
-            Stop::Fail(faults.join("; "))
-        })?;
+        let plan = Plan::make(spec, &relation).map_err(|faults| Stop::Fail(listed(&faults)))?;
         Ok(Ground { plan, source, source_url, typesense, timeout, job })
     }
 

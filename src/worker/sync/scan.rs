@@ -16,7 +16,7 @@ use super::{pass::millis, stop::Stop};
 use crate::{
     db::sync::{
         chunk::{self, Chunk, Place},
-        overlay::Known,
+        overlay::{Known, Overlay},
         settle::{Counts, Letter},
     },
     domain::sync_entry::{Entry, Standing},
@@ -43,7 +43,7 @@ pub(super) struct Scan<'a> {
     /// Rows that did not change after this need not be read whole.
     pub(super) since: Option<DateTime<Utc>>,
     /// What is known beside the chunks.
-    pub(super) overlay: HashMap<String, Known>,
+    pub(super) overlay: Overlay,
     /// The pass goes on where one before it stopped, and has not seen all ranges.
     pub(super) is_resumed: bool,
     pub(super) cursor: Cursor,
@@ -101,6 +101,7 @@ pub(super) struct Piece {
     /// What the consumed chunks said of documents that have not been met yet.
     pub(super) left_over: Vec<(String, Entry)>,
     pub(super) overlay_taken: Vec<String>,
+    pub(super) overlay_read_at: DateTime<Utc>,
     pub(super) letters: Vec<Letter>,
     pub(super) healed: Vec<String>,
     pub(super) counts: Counts,
@@ -171,7 +172,7 @@ impl Scan<'_> {
             None => FIRST_ROWS,
         };
         let limit = (region.expected.len() + ROWS / 4).clamp(ROWS, 2 * ROWS).min(by_size);
-        let overlay = &self.overlay;
+        let overlay = &self.overlay.documents;
         let wants = |id: &str, hash: u64| {
             let (before, look) = known(overlay, id, region.expected.get(id).copied());
             look || before.is_none_or(|before| before.hash != hash)
@@ -207,6 +208,7 @@ impl Scan<'_> {
             consumed: Vec::new(),
             left_over: Vec::new(),
             overlay_taken: Vec::new(),
+            overlay_read_at: self.overlay.read_at,
             letters: Vec::new(),
             healed: Vec::new(),
             counts: Counts { rows: rows.len() as i64, ..Counts::default() },
@@ -214,13 +216,13 @@ impl Scan<'_> {
         let mut is_same = !region.is_cut && region.places.len() == 1 && is_complete;
         for row in rows {
             let expected = region.expected.remove(&row.id);
-            is_same &= expected.is_some() && !self.overlay.contains_key(&row.id);
+            is_same &= expected.is_some() && !self.overlay.documents.contains_key(&row.id);
             is_same &= self.place(row, expected, region.is_cut, &mut piece);
         }
         if is_complete {
             is_same &= region.expected.is_empty();
             for (id, expected) in region.expected.drain() {
-                let (before, look) = known(&self.overlay, &id, Some(expected));
+                let (before, look) = known(&self.overlay.documents, &id, Some(expected));
                 self.take_overlay(&id, region.is_cut, &mut piece);
                 if look || before.is_some_and(Entry::may_be_there) {
                     piece.deletes.push(id.clone());
@@ -245,7 +247,7 @@ impl Scan<'_> {
             piece.counts.failed += 1;
             return false;
         }
-        let (before, look) = known(&self.overlay, &row.id, expected);
+        let (before, look) = known(&self.overlay.documents, &row.id, expected);
         self.take_overlay(&row.id, is_cut && expected.is_some(), piece);
         if let Some(before) = before
             && !look
@@ -286,7 +288,7 @@ impl Scan<'_> {
     }
 
     fn take_overlay(&mut self, id: &str, is_left_over: bool, piece: &mut Piece) {
-        match self.overlay.get(id) {
+        match self.overlay.documents.get(id) {
             Some(known) => {
                 self.cursor.seen.insert(id.to_owned());
                 // Looked at again by the next pass.
@@ -301,7 +303,7 @@ impl Scan<'_> {
 
     /// What is known beside the chunks and was not met in any range is not in the source.
     async fn clear_overlay(&mut self, piece: &mut Piece) -> Result<(), Stop> {
-        let unseen = self.overlay.keys().filter(|id| !self.cursor.seen.contains(*id));
+        let unseen = self.overlay.documents.keys().filter(|id| !self.cursor.seen.contains(*id));
         // Ranges that this pass has settled before a kill: what was met there is left to the next one.
         let met = match self.is_resumed {
             true => {
@@ -310,7 +312,7 @@ impl Scan<'_> {
             }
             false => HashSet::new(),
         };
-        for (id, known) in &self.overlay {
+        for (id, known) in &self.overlay.documents {
             if self.cursor.seen.contains(id) || met.contains(id) {
                 continue;
             }

@@ -1,0 +1,78 @@
+//! Asking for a run, and waiting for its end where somebody looks on.
+
+use std::io::IsTerminal;
+
+use anyhow::bail;
+use clap::Args;
+use sqlx::PgPool;
+use tidewell::db::sync::{
+    job::Job,
+    run::{self, Run, Status, Trigger},
+    state,
+};
+use tidewell_jobs::RunSync;
+
+use super::{find, runs, wait};
+use crate::cli::Session;
+
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// The job's id or name
+    job: String,
+    /// Wait for the end of the run, which is done on a terminal anyway
+    #[arg(long, conflicts_with = "no_wait")]
+    wait: bool,
+    /// Don't wait for the end of the run
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Asked {
+    fn waits(&self) -> bool {
+        self.wait || !self.no_wait && std::io::stdout().is_terminal()
+    }
+}
+
+pub(super) async fn run(session: &Session, pool: &PgPool, asked: &Asked, trigger: Trigger) -> anyhow::Result<()> {
+    let job = find(pool, &asked.job).await?;
+    let queued = queue(pool, &job, trigger).await?;
+    if !asked.waits() {
+        return session.show(&runs::view(&queued), || {
+            format!("queued the run {}: `tidewell sync runs {:?}` tells how it goes", queued.id, job.spec.name)
+        });
+    }
+    let ended = wait::ended(pool, &job, queued).await?;
+    runs::show(session, &ended)?;
+    match (ended.status, &ended.error) {
+        (Status::Success, _) => Ok(()),
+        (Status::Cancelled, _) => bail!("the run was cancelled"),
+        (_, error) => bail!("the run has failed: {}", error.as_deref().unwrap_or("nobody noted why")),
+    }
+}
+
+pub(super) async fn roll_back(session: &Session, pool: &PgPool, asked: &Asked) -> anyhow::Result<()> {
+    let job = find(pool, &asked.job).await?;
+    let known = state::find(pool, job.id).await?;
+    if known.is_none_or(|known| known.previous_collection.is_none()) {
+        bail!("there is no collection before the current one: nothing to roll back to");
+    }
+    run(session, pool, asked, Trigger::Rollback).await
+}
+
+/// The run and the wake-up of a worker in one transaction.
+async fn queue(pool: &PgPool, job: &Job, trigger: Trigger) -> anyhow::Result<Run> {
+    let mut tx = pool.begin().await?;
+    let Some(queued) = run::queue(&mut tx, job.id, trigger).await? else {
+        let name = &job.spec.name;
+        match run::active(pool, job.id).await? {
+            Some(active) => bail!(
+                "the run {} of {name} has not ended: wait for it (`tidewell sync status --watch`), or end it (`tidewell sync cancel {name:?}`)",
+                active.id
+            ),
+            None => bail!("{name} is disabled: `tidewell sync update {name:?} --enabled` first"),
+        }
+    };
+    tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id: job.id }]).await?;
+    tx.commit().await?;
+    Ok(queued)
+}
