@@ -69,7 +69,7 @@ async fn a_killed_worker_is_followed_by_others_that_go_on_behind_the_last_range(
     let setting = Setting::fresh().await.with("TIDEWELL_LEASE_SECONDS", 3).with("TIDEWELL_IMPORT_TIMEOUT_SECONDS", 1);
     let mut syncing = Syncing::of(setting).await;
     books(&syncing, 24_000).await;
-    let job = syncing.job(json!({ "batch_delay_ms": 150 })).await;
+    let job = syncing.job(json!({ "batch_size": 250, "batch_delay_ms": 150 })).await;
     let run = syncing.begin(&job).await;
     let mut read = 0;
     for (kill, at) in [2_000, 6_000, 10_000].into_iter().enumerate() {
@@ -141,7 +141,7 @@ async fn a_backend_that_is_stopped_and_started_again_finds_the_run_going_on() {
     };
     let syncing = Syncing::of(setting).await;
     books(&syncing, 8_000).await;
-    let job = syncing.job(json!({ "batch_delay_ms": 200 })).await;
+    let job = syncing.job(json!({ "batch_size": 250, "batch_delay_ms": 200 })).await;
     let run = syncing.begin(&job).await;
     let read = syncing.read(&job, &run, 500).await;
     servers.stop_typesense().await;
@@ -282,7 +282,7 @@ async fn a_row_that_came_back_after_a_cancelled_run_is_there_after_the_next() {
              insert into books select 610000 + 1000 * m + n, 'New', n from generate_series(0, 19) as m, generate_series(1, 900) as n",
         )
         .await;
-    syncing.change(&job, json!({ "batch_delay_ms": 300 })).await.expect(200);
+    syncing.change(&job, json!({ "batch_size": 250, "batch_delay_ms": 300 })).await.expect(200);
     let run = syncing.begin(&job).await;
     let read = syncing.read(&job, &run, 1_000).await;
     assert!(read < 15_000, "{read}");
@@ -299,7 +299,7 @@ async fn a_row_that_came_back_after_a_cancelled_run_is_there_after_the_next() {
 async fn a_job_has_one_run_at_a_time_and_many_jobs_run_side_by_side() {
     let syncing = Syncing::start().await;
     books(&syncing, 3_000).await;
-    let job = syncing.job(json!({ "batch_delay_ms": 100 })).await;
+    let job = syncing.job(json!({ "batch_size": 250, "batch_delay_ms": 100 })).await;
     let asked = futures::future::join_all((0..12).map(|_| syncing.call(Method::POST, &job, "/run"))).await;
     let (begun, refused): (Vec<_>, Vec<_>) = asked.into_iter().partition(|answer| answer.status == 202);
     assert_eq!(begun.len(), 1);
@@ -417,7 +417,7 @@ async fn a_job_that_is_deleted_while_it_runs_is_gone_and_can_be_made_again() {
 async fn a_job_and_its_client_may_change_while_it_runs() {
     let syncing = Syncing::start().await;
     books(&syncing, 6_000).await;
-    let job = syncing.job(json!({ "batch_delay_ms": 200 })).await;
+    let job = syncing.job(json!({ "batch_size": 250, "batch_delay_ms": 200 })).await;
     let run = syncing.begin(&job).await;
     syncing.read(&job, &run, 500).await;
     syncing.change(&job, json!({ "selected_columns": ["id", "title"], "batch_delay_ms": 0 })).await.expect(200);

@@ -49,7 +49,7 @@ impl Syncing {
 async fn searches_see_the_old_or_the_new_collection_while_one_is_built() {
     let syncing = Syncing::start().await;
     books(&syncing, 3_000).await;
-    let full = json!({ "sync_strategy": "full", "batch_delay_ms": 50 });
+    let full = json!({ "sync_strategy": "full", "batch_size": 250, "batch_delay_ms": 50 });
     let job = syncing.job(full).await;
     assert_eq!(Syncing::counts(&syncing.run(&job).await), (3_000, 0, 0));
     for (n, word) in ["second", "third"].into_iter().enumerate() {
@@ -185,7 +185,7 @@ async fn a_rebuild_that_was_cut_short_leaves_nothing_behind() {
     let job = syncing.job(json!({ "sync_strategy": "full" })).await;
     syncing.run(&job).await;
     let first = syncing.behind(&job).await;
-    syncing.change(&job, json!({ "batch_delay_ms": 500 })).await.expect(200);
+    syncing.change(&job, json!({ "batch_size": 250, "batch_delay_ms": 500 })).await.expect(200);
     let run = syncing.begin(&job).await;
     syncing.read(&job, &run, 500).await;
     assert_eq!(syncing.versions(&job).await.len(), 2);

@@ -435,7 +435,7 @@ async fn a_cursor_column_spares_reading_and_misses_nothing_that_touches_it() {
 async fn writers_are_never_held_up_and_once_they_rest_one_run_makes_all_equal() {
     let syncing = Syncing::start().await;
     books(&syncing, 8_000).await;
-    let job = syncing.job(json!({ "batch_delay_ms": 10 })).await;
+    let job = syncing.job(json!({ "batch_size": 250, "batch_delay_ms": 10 })).await;
     let ended = std::sync::atomic::AtomicBool::new(false);
     let runs = async {
         for _ in 0..6 {

@@ -106,20 +106,19 @@ pub async fn put(
     .map(drop)
 }
 
-/// Notes what a chunk said of documents before it goes, as part of what a pass has read at that moment. What is known of them beside
-/// the chunks is newer, and stays.
+/// Notes what a chunk said of documents before it goes: it is older than whatever is known of them beside the chunks, which stays, and
+/// the pass that notes it takes it in.
 pub async fn keep(
     conn: &mut PgConnection,
     job_id: Uuid,
     collection: &str,
     entries: &[(String, Entry)],
-    read_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let (ids, packed): (Vec<&str>, Vec<Vec<u8>>) =
         entries.iter().map(|(id, entry)| (id.as_str(), entry.pack().to_vec())).unzip();
     sqlx::query(
-        "insert into tidewell.sync_overlay (job_id, collection, document_id, entry, changed_at)
-         select $1, $2, id, entry, $5 from unnest($3::text[], $4::bytea[]) as said (id, entry)
+        "insert into tidewell.sync_overlay (job_id, collection, changed_at, document_id, entry)
+         select $1, $2, '-infinity', * from unnest($3::text[], $4::bytea[])
          on conflict (job_id, collection, document_id) do update set entry = coalesce(sync_overlay.entry, excluded.entry)
          where sync_overlay.look or sync_overlay.doubted_until is not null",
     )
@@ -127,7 +126,6 @@ pub async fn keep(
     .bind(collection)
     .bind(ids)
     .bind(packed)
-    .bind(read_at)
     .execute(conn)
     .await
     .map(drop)
@@ -139,8 +137,8 @@ pub async fn keep_all(conn: &mut PgConnection, job_id: Uuid, collection: &str) -
         "with gone as (
              delete from tidewell.sync_chunks where job_id = $1 and collection = $2 returning ids, entries
          )
-         insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
-         select distinct on (id) $1, $2, id, substring(entries from (9 * (place - 1) + 1)::int for 9)
+         insert into tidewell.sync_overlay (job_id, collection, changed_at, document_id, entry)
+         select distinct on (id) $1, $2, '-infinity'::timestamptz, id, substring(entries from (9 * (place - 1) + 1)::int for 9)
          from gone cross join lateral unnest(ids) with ordinality as each (id, place)
          on conflict (job_id, collection, document_id) do update set entry = coalesce(sync_overlay.entry, excluded.entry)
          where sync_overlay.look or sync_overlay.doubted_until is not null",

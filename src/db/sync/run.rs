@@ -332,11 +332,14 @@ pub async fn finish(
     Ok(true)
 }
 
-/// After a run that did not end well, the repair that is due waits a while: it would most likely go the same way.
+/// After a run that did not end well, what was to be looked at still is: later, and not at every glance at what is due.
 async fn put_off_repair(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "update tidewell.sync_states set repair_at = greatest(repair_at, clock_timestamp() + interval '1 minute')
-         where job_id = $1 and repair_at is not null",
+        "update tidewell.sync_states as state
+         set repair_at = (select greatest(max(doubted_until), clock_timestamp() + interval '5 minutes')
+                          from tidewell.sync_overlay as overlay
+                          where overlay.job_id = state.job_id and (look or doubted_until is not null) having count(*) > 0)
+         where job_id = $1",
     )
     .bind(job_id)
     .execute(conn)

@@ -76,7 +76,7 @@ pub async fn settle(conn: &mut PgConnection, lease: &Lease, settlement: &Settlem
             }
             chunk::put(&mut tx, job_id, collection, &settlement.chunk).await?;
             if !settlement.left_over.is_empty() {
-                overlay::keep(&mut tx, job_id, collection, &settlement.left_over, settlement.overlay_read_at).await?;
+                overlay::keep(&mut tx, job_id, collection, &settlement.left_over).await?;
             }
         }
     }
@@ -133,14 +133,6 @@ pub async fn heal(conn: &mut PgConnection, job_id: Uuid, document_ids: &[String]
         .map(drop)
 }
 
-/// Documents of a job that Typesense refused.
-pub async fn refused(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar("select document_id from tidewell.dead_letters where sync_job_id = $1")
-        .bind(job_id)
-        .fetch_all(pool)
-        .await
-}
-
 /// Removes the letters of a job that are older than a moment (`None`: all of them): whatever is refused now was written later.
 pub async fn heal_older(conn: &mut PgConnection, job_id: Uuid, than: Option<DateTime<Utc>>) -> Result<(), sqlx::Error> {
     sqlx::query("delete from tidewell.dead_letters where sync_job_id = $1 and coalesce(last_failed_at < $2, true)")
@@ -149,6 +141,14 @@ pub async fn heal_older(conn: &mut PgConnection, job_id: Uuid, than: Option<Date
         .execute(conn)
         .await
         .map(drop)
+}
+
+/// Documents of a job that Typesense refused.
+pub async fn refused(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("select document_id from tidewell.dead_letters where sync_job_id = $1")
+        .bind(job_id)
+        .fetch_all(pool)
+        .await
 }
 
 async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(), sqlx::Error> {
