@@ -1,24 +1,19 @@
 //! Finding and mending drift of a job, by its own source and backend.
 
 use sqlx::PgPool;
-use tidewell_jobs::RunSync;
 use uuid::Uuid;
 
 use super::{
     Plan,
     plan::listed,
+    request,
     verify::{self, Comparison, Drift},
 };
 use crate::{
     backend,
     db::{
         self,
-        sync::{
-            job::Job,
-            overlay,
-            run::{self, Trigger},
-            state,
-        },
+        sync::{job::Job, overlay, run::Trigger, state},
     },
     domain::seal::{self, Sealer},
     source::{self, Source},
@@ -83,10 +78,7 @@ pub async fn repair(pool: &PgPool, job: &Job, drift: &Drift, trigger: Trigger) -
     let Some(collection) = state::find(pool, job.id).await?.and_then(|state| state.collection) else { return Ok(None) };
     let ids: Vec<&str> = drift.ids.iter().map(String::as_str).collect();
     overlay::look_at(&mut tx, job.id, &collection, &ids).await?;
-    let queued = run::queue(&mut tx, job.id, trigger).await?;
-    if queued.is_some() {
-        tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id: job.id }]).await?;
-    }
+    let queued = request::queue(&mut tx, job.id, trigger).await?;
     tx.commit().await?;
     Ok(queued.map(|run| run.id))
 }

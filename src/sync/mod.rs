@@ -5,6 +5,7 @@ pub mod check;
 pub mod drift;
 pub mod explore;
 pub mod plan;
+pub mod request;
 pub mod verify;
 
 pub use plan::{Fault, Plan};

@@ -6,10 +6,13 @@ use sqlx::PgPool;
 use tidewell::{
     db::{
         self,
-        sync::job::{self, Job},
+        sync::{
+            job::{self, Job},
+            run::Trigger,
+        },
     },
     domain::{seal::Sealer, sensitive::Sensitive, sync_job::Spec},
-    sync::check::check,
+    sync::{check::check, request},
 };
 
 use super::{
@@ -24,7 +27,7 @@ const JOB: &str = "packages";
 const COLLECTION: &str = "demo_packages";
 const EVERY_MINUTES: i32 = 15;
 
-/// Makes what is missing of it. A job that is due runs by itself; one that is there stays as somebody may have changed it.
+/// Makes what is missing of it, and asks for the first run of a new job. One that is there stays as somebody may have changed it.
 pub(super) async fn make(pool: &PgPool, sealer: &Sealer, place: &DevJson, is_embedded: bool) -> anyhow::Result<Job> {
     let source = source::make(pool, place, is_embedded).await.context("the demo's table can't be made")?;
     client(pool, sealer, &source.url).await?;
@@ -33,7 +36,11 @@ pub(super) async fn make(pool: &PgPool, sealer: &Sealer, place: &DevJson, is_emb
     }
     let spec = spec(pool, &source).await?;
     check(pool, sealer, &spec, None).await?;
-    job::insert(pool, &spec).await?.context("the demo's client was deleted meanwhile")
+    let made = job::insert(pool, &spec).await?.context("the demo's client was deleted meanwhile")?;
+    let mut tx = pool.begin().await?;
+    request::queue(&mut tx, made.id, Trigger::Manual).await?;
+    tx.commit().await?;
+    Ok(made)
 }
 
 /// Stores the client, or brings its URL up to date where that has changed since the last start.

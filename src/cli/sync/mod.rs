@@ -34,7 +34,7 @@ pub(crate) enum Command {
         /// Its id or name
         job: String,
     },
-    /// Make a sync job, checked against the table as it is; with a schedule it is due at once
+    /// Make a sync job, checked against the table as it is; `run` runs it at once, its schedule comes by itself
     Create(Box<edit::Create>),
     /// Change a sync job; what is left out stays as it is
     Update(Box<edit::Update>),

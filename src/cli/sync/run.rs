@@ -5,12 +5,14 @@ use std::io::IsTerminal;
 use anyhow::bail;
 use clap::Args;
 use sqlx::PgPool;
-use tidewell::db::sync::{
-    job::Job,
-    run::{self, Run, Status, Trigger},
-    state,
+use tidewell::{
+    db::sync::{
+        job::Job,
+        run::{self, Run, Status, Trigger},
+        state,
+    },
+    sync::request,
 };
-use tidewell_jobs::RunSync;
 
 use super::{find, runs, wait};
 use crate::cli::Session;
@@ -62,7 +64,7 @@ pub(super) async fn roll_back(session: &Session, pool: &PgPool, asked: &Asked) -
 /// The run and the wake-up of a worker in one transaction.
 async fn queue(pool: &PgPool, job: &Job, trigger: Trigger) -> anyhow::Result<Run> {
     let mut tx = pool.begin().await?;
-    let Some(queued) = run::queue(&mut tx, job.id, trigger).await? else {
+    let Some(queued) = request::queue(&mut tx, job.id, trigger).await? else {
         let name = &job.spec.name;
         match run::active(pool, job.id).await? {
             Some(active) => bail!(
@@ -72,7 +74,6 @@ async fn queue(pool: &PgPool, job: &Job, trigger: Trigger) -> anyhow::Result<Run
             None => bail!("{name} is disabled: `tidewell sync update {name:?} --enabled` first"),
         }
     };
-    tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id: job.id }]).await?;
     tx.commit().await?;
     Ok(queued)
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
-use crate::domain::sync_job::Spec;
+use crate::domain::{schedule::Schedule, sync_job::Spec};
 
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
@@ -70,7 +70,14 @@ macro_rules! bound {
     };
 }
 
-/// Makes a job, due at once. Breaks the constraints `typesense_sync_jobs_name_key` where the name is taken, and
+/// When a job of that schedule is due for the first time.
+async fn first_due(conn: &mut PgConnection, spec: &Spec) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    let schedule = Schedule::parse(spec.sync_interval_minutes, spec.cron.as_deref(), &spec.timezone);
+    let now = sqlx::query_scalar("select now()").fetch_one(conn).await?;
+    Ok(schedule.ok().and_then(|schedule| schedule.next_after(now)))
+}
+
+/// Makes a job, due when its schedule comes for the first time. Breaks the constraints `typesense_sync_jobs_name_key` where the name is taken, and
 /// `typesense_sync_jobs_profile_fkey` where there is no such backend; `None` where there is no such client.
 pub async fn insert(pool: &PgPool, spec: &Spec) -> Result<Option<Job>, sqlx::Error> {
     let sql = concat!(
@@ -80,15 +87,17 @@ pub async fn insert(pool: &PgPool, spec: &Spec) -> Result<Option<Job>, sqlx::Err
               default_sort_field, sync_strategy, mode, cursor_column, batch_size, batch_delay_ms, sync_interval_minutes, cron,
               timezone, stale_after_minutes, failed_share_limit, enabled, auto_sync_enabled, next_sync_at)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-                $25, $26, case when $20 is not null or $21 is not null then now() end
+                $25, $26, $27
          from tidewell.clients where name = $3 for share
          returning ",
         columns!()
     );
-    bound!(sql, Uuid::now_v7(), spec).fetch_optional(pool).await
+    let mut conn = pool.acquire().await?;
+    let due = first_due(&mut conn, spec).await?;
+    bound!(sql, Uuid::now_v7(), spec).bind(due).fetch_optional(&mut *conn).await
 }
 
-/// Changes a job; `None` where there is none of that id, or no such client. It is due at once where it has a schedule: what it holds may have to change.
+/// Changes a job; `None` where there is none of that id, or no such client. Another schedule counts from now.
 pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>, sqlx::Error> {
     let sql = concat!(
         "update public.typesense_sync_jobs
@@ -97,7 +106,9 @@ pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>,
              sort_by_fields = $12, field_config = $13, default_sort_field = $14, sync_strategy = $15, mode = $16,
              cursor_column = $17, batch_size = $18, batch_delay_ms = $19, sync_interval_minutes = $20, cron = $21, timezone = $22,
              stale_after_minutes = $23, failed_share_limit = $24, enabled = $25, auto_sync_enabled = $26,
-             next_sync_at = case when $20 is not null or $21 is not null then now() end, updated_at = now()
+             next_sync_at = case when (sync_interval_minutes, cron, timezone) is not distinct from ($20, $21, $22)
+                                 then coalesce(next_sync_at, $27) else $27 end,
+             updated_at = now()
          where id = $1 and exists (select from tidewell.clients where name = $3 for share)
          returning ",
         columns!()
@@ -113,7 +124,8 @@ pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>,
     .bind(&spec.cursor_column)
     .execute(&mut *tx)
     .await?;
-    let changed = bound!(sql, id, spec).fetch_optional(&mut *tx).await?;
+    let due = first_due(&mut tx, spec).await?;
+    let changed = bound!(sql, id, spec).bind(due).fetch_optional(&mut *tx).await?;
     tx.commit().await?;
     Ok(changed)
 }

@@ -41,7 +41,8 @@ pub(super) async fn list(
 
 /// Make a sync job
 ///
-/// Everything is checked against the table as it is; what can't be is answered with what to change. A job with a schedule is due at once.
+/// Everything is checked against the table as it is; what can't be is answered with what to change. Its schedule counts from
+/// now; `/run` runs it at once.
 #[utoipa::path(post, path = "/typesense/sync-jobs", tag = "table sync", security(("operator" = []), ("gateway" = [])),
     request_body = Spec, responses((status = 201, body = Success<SyncJobView>), Failures))]
 pub(super) async fn create(Shared(state): Shared<State>, Json(spec): Json<Spec>) -> Result<Response, Error> {

@@ -10,7 +10,6 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
-use tidewell_jobs::RunSync;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -30,6 +29,7 @@ use crate::{
         page::{Page, PageQuery},
         params::{Path, Query},
     },
+    sync::request,
 };
 
 /// How long the end of a run is waited for; then the answer is that it goes on.
@@ -79,7 +79,7 @@ pub(super) async fn roll_back(
 
 async fn queue(state: &State, job: &Job, trigger: Trigger, wait: bool) -> Result<Response, Error> {
     let mut tx = state.pool.begin().await?;
-    let Some(queued) = run::queue(&mut tx, job.id, trigger).await? else {
+    let Some(queued) = request::queue(&mut tx, job.id, trigger).await? else {
         return Err(match run::active(&state.pool, job.id).await? {
             Some(active) => Error::Conflict {
                 code: "already_running",
@@ -88,7 +88,6 @@ async fn queue(state: &State, job: &Job, trigger: Trigger, wait: bool) -> Result
             None => Error::conflict("the job is disabled: enable it first"),
         });
     };
-    tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id: job.id }]).await?;
     tx.commit().await?;
     let run = if wait { ended(&state.pool, queued, WAITED_FOR).await? } else { queued };
     Ok(match run.status.has_ended() {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tidewell_jobs::{Failure, RunSync};
+use tidewell_jobs::Failure;
 
 use crate::{
-    db::sync::{
-        job,
-        run::{self, Trigger},
-    },
+    db::sync::{job, run::Trigger},
     domain::schedule::Schedule,
+    sync::request,
     worker::Worker,
 };
 
@@ -32,9 +30,8 @@ async fn enqueue_next(worker: &Worker) -> Result<bool, sqlx::Error> {
         job::set_next_sync(&mut tx, id, schedule.ok().and_then(|schedule| schedule.next_after(due.now))).await?;
     }
     let trigger = if due.for_repair { Trigger::Repair } else { Trigger::Schedule };
-    if let Some(run) = run::queue(&mut tx, id, trigger).await? {
+    if let Some(run) = request::queue(&mut tx, id, trigger).await? {
         tracing::info!(job_id = %id, run_id = %run.id, ?trigger, "a sync is due");
-        tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id: id }]).await?;
     }
     tx.commit().await?;
     Ok(true)
