@@ -78,6 +78,15 @@ impl Typesense {
         Ok(())
     }
 
+    /// A document; null where there is none.
+    pub(crate) async fn document(&self, collection: &str, id: &str) -> anyhow::Result<Value> {
+        let answer = self.request(Method::GET, &format!("/collections/{collection}/documents/{id}")).send().await?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(Value::Null);
+        }
+        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+    }
+
     /// Sends a body to `/multi_search`; the answer as it came.
     pub(crate) async fn multi_search(&self, body: Bytes) -> anyhow::Result<Bytes> {
         let call = self.request(Method::POST, "/multi_search").body(body);

@@ -17,7 +17,7 @@ use super::{
     documents::{self, Documents},
     process::Process,
     raw::{Settings, Typesense},
-    report::{Row, median, rounded},
+    report::{Row, median, percentile, rounded},
     stack::{self, Stack},
     tenant::Site,
 };
@@ -68,6 +68,7 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
             .note("nothing has changed; limit: a tenth of the first run"),
     );
     rows.extend(cpu::rows("sync", &used, count));
+    rows.extend(live(&jobs, &source, if scale.quick { 20 } else { 100 }).await?);
     rows.push(Row::bound("sync_peak", work.peak_mb()?, MEMORY_MB, "MB").note(format!("work, {count} rows")));
     work.stop().await?;
     serve.stop().await?;
@@ -76,6 +77,31 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         rows.push(million(stack).await?);
     }
     Ok(rows)
+}
+
+/// How long a committed change takes until it is found, one after the other, of a job that follows its table.
+async fn live(jobs: &Jobs, source: &Source, changes: usize) -> anyhow::Result<Vec<Row>> {
+    const LIMIT_MS: f64 = 1000.0;
+    let job = jobs.make_of("live", json!({ "mode": "live" })).await?;
+    let collection = job["collection_name"].as_str().unwrap_or_default();
+    jobs.wait_followed(&job).await?;
+    let mut took = Vec::with_capacity(changes);
+    for n in 0..changes {
+        let (id, price) = (2 + n as i64, 1_000_000.0 + n as f64);
+        sqlx::query("update products set price = $2 where id = $1").bind(id).bind(price).execute(&source.pool).await?;
+        let committed = Instant::now();
+        while jobs.typesense.document(collection, &id.to_string()).await?["price"].as_f64() != Some(price) {
+            if committed.elapsed() > Duration::from_secs(30) {
+                bail!("a change did not arrive within 30 s");
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        took.push(committed.elapsed().as_secs_f64() * 1000.0);
+    }
+    jobs.drop_collection(&job).await?;
+    let row = |name: &str, part: f64| Row::bound(name, percentile(&took, part), LIMIT_MS, "ms");
+    let note = format!("{changes} changes, from the commit until Typesense gives the new document");
+    Ok(vec![row("sync_live", 0.5).note(note), row("sync_live_p99", 0.99)])
 }
 
 /// A table of a million rows, once.
@@ -237,13 +263,33 @@ impl Jobs {
     }
 
     async fn make(&self, round: usize) -> anyhow::Result<Value> {
-        let name = format!("tidewell_bench_sync_{}_{round}", std::process::id());
+        self.make_of(&round.to_string(), json!({})).await
+    }
+
+    /// `more` adds to the job's properties.
+    async fn make_of(&self, what: &str, more: Value) -> anyhow::Result<Value> {
+        let name = format!("tidewell_bench_sync_{}_{what}", std::process::id());
         self.typesense.remember(&name);
         self.typesense.remember(&format!("{name}_v1"));
-        let job = json!({ "name": name, "source_client_name": "bench", "source_table_name": "products",
-                          "typesense_profile_id": self.profile_id, "collection_name": name, "document_id_column": "id",
-                          "facet_by_fields": ["category"] });
+        let mut job = json!({ "name": name, "source_client_name": "bench", "source_table_name": "products",
+                              "typesense_profile_id": self.profile_id, "collection_name": name, "document_id_column": "id",
+                              "facet_by_fields": ["category"] });
+        if let (Some(job), Some(more)) = (job.as_object_mut(), more.as_object()) {
+            job.extend(more.clone());
+        }
         Ok(self.operator.post("/typesense/sync-jobs", &job).await?["data"].clone())
+    }
+
+    /// Waits until a live job follows its table.
+    async fn wait_followed(&self, job: &Value) -> anyhow::Result<()> {
+        loop {
+            let all: Value = serde_json::from_slice(&self.operator.get("/typesense/sync-job-status").await?)?;
+            let jobs = all["data"]["items"].as_array().into_iter().flatten();
+            if jobs.into_iter().any(|status| status["id"] == job["id"] && status["live_lag_ms"].is_number()) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Runs a job; how long that took by its own account. It must have imported so many rows.

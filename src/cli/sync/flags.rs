@@ -59,7 +59,7 @@ pub(crate) struct Properties {
     /// A timestamp that grows with every change of a row: older rows are not read whole
     #[arg(long, value_name = "COLUMN")]
     cursor_column: Option<String>,
-    /// Documents of one import [default: 250]
+    /// Documents of one import [default: 1000]
     #[arg(long, value_name = "DOCUMENTS")]
     batch_size: Option<i32>,
     /// The pause after each import [default: 0]
