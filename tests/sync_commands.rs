@@ -88,7 +88,7 @@ async fn a_job_is_made_run_changed_looked_at_and_deleted() {
     let shell = Shell::start().await;
     let job = shell.create(&["--facet-by", "genre", "--columns", "id,title,genre", "--stale-after", "60"]);
     assert_eq!(shell.by_http(&job).await, job);
-    assert_eq!((&job["typesense_profile_id"], &job["batch_size"]), (&shell.0.profile_id, &json!(250)));
+    assert_eq!((&job["typesense_profile_id"], &job["batch_size"]), (&shell.0.profile_id, &json!(1000)));
     assert_eq!((&job["selected_columns"], &job["stale_after_minutes"]), (&json!(["id", "title", "genre"]), &json!(60)));
 
     let run = shell.json(&["sync", "run", "books", "--wait"]);

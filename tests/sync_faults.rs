@@ -422,6 +422,8 @@ async fn a_job_and_its_client_may_change_while_it_runs() {
     syncing.read(&job, &run, 500).await;
     syncing.change(&job, json!({ "selected_columns": ["id", "title"], "batch_delay_ms": 0 })).await.expect(200);
     syncing.stack.operator().delete("/v1/clients/shop").await.expect(409);
+    let backend = format!("/typesense/backends/{}", syncing.profile_id.as_str().expect("a backend"));
+    syncing.stack.operator().delete(&backend).await.expect(409);
     let other = crate::support::servers::servers().await.fresh_database().await;
     syncing.stack.operator().patch("/v1/clients/shop", &json!({ "url": other })).await.expect(200);
     assert_eq!(Syncing::counts(&syncing.ended(&job, &run).await), (6_000, 0, 0));

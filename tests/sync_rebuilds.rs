@@ -162,16 +162,18 @@ async fn a_killed_rebuild_goes_on_and_counts_what_was_written_though_rows_under_
     syncing.run(&job).await;
     proxy.set(Fault::Hold);
     let run = syncing.begin(&job).await;
-    // Some land, and are not settled.
-    for _ in 0..2 {
+    while syncing.look(&job, &run).await["source_row_count"].as_i64() < Some(500) {
         proxy.held.recv().await.expect("an import").let_go().await;
     }
+    // Of the next range some land, and are not settled.
+    let held = proxy.held.recv().await.expect("an import");
+    let landed: Vec<Value> = held.body.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    held.let_go().await;
     worker.kill();
     proxy.set(Fault::None);
-    while let Ok(held) = proxy.held.try_recv() {
-        held.let_go().await;
-    }
-    syncing.sql("delete from books where id <= 150; update books set title = 'x' where id < 200").await;
+    let gone: Vec<&str> = landed.iter().take(60).map(|document| document["id"].as_str().expect("an id")).collect();
+    syncing.sql(&format!("delete from books where id in ({})", gone.join(", "))).await;
+    syncing.sql("update books set title = 'x' where id % 3 = 0 and id > 500").await;
     syncing.stack.worker = Some(syncing.stack.setting.work());
     let ended = syncing.ended(&job, &run).await;
     assert_eq!(ended["status"], "success", "{ended:#}");
