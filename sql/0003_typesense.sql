@@ -62,7 +62,9 @@ create table if not exists public.typesense_sync_jobs (
     last_failed_count bigint,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    check (sync_interval_minutes is null or cron is null)
+    check (sync_interval_minutes is null or cron is null),
+    -- Two jobs would delete each other's documents.
+    constraint typesense_sync_jobs_collection_key unique (typesense_profile_id, collection_name)
 );
 
 create table if not exists public.typesense_sync_runs (

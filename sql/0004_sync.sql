@@ -12,6 +12,8 @@ create table tidewell.clients (
 -- What a job stands on, and who holds it. One holder at a time; `fence` grows with each, so that a late one is told apart.
 create table tidewell.sync_states (
     job_id uuid primary key references public.typesense_sync_jobs (id) on delete cascade,
+    -- Where the collections are: the backend, and its first address. Elsewhere a collection of the same name is another one.
+    backend text,
     -- The collection that holds the documents, and the one before it; null until they are made.
     collection text,
     previous_collection text,
@@ -40,10 +42,11 @@ create table tidewell.sync_states (
 -- Replication slots that were made in source databases. One that nobody reads holds back the log there: it is dropped when it holds too
 -- much, and when its job is gone.
 create table tidewell.sync_slots (
-    name text primary key,
+    name text not null,
     job_id uuid not null,
     client_id uuid not null constraint sync_slots_client_fkey references tidewell.clients (id),
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    primary key (name, client_id)
 );
 
 -- What this job has written into a collection, in the source's order of keys and cut into ranges: the ids of a range, and for each the
@@ -84,7 +87,8 @@ create table tidewell.sync_flights (
     collection text not null,
     document_ids text[] not null,
     fence bigint not null,
-    -- When no lost request can be alive any more.
+    opened_at timestamptz not null default clock_timestamp(),
+    -- When no lost request can be alive any more, if the last one was sent when the flight was opened.
     doubted_until timestamptz not null
 );
 create index sync_flights_by_job on tidewell.sync_flights (job_id);

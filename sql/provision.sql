@@ -446,7 +446,9 @@ create table if not exists public.typesense_sync_jobs (
     last_failed_count bigint,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    check (sync_interval_minutes is null or cron is null)
+    check (sync_interval_minutes is null or cron is null),
+    -- Two jobs would delete each other's documents.
+    constraint typesense_sync_jobs_collection_key unique (typesense_profile_id, collection_name)
 );
 
 create table if not exists public.typesense_sync_runs (
@@ -512,7 +514,7 @@ cross join lateral (
 ) as freshness;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (3, 'typesense', true, decode('ee9890351e0396ca75524a1ab7c441d182dae254e7f23cf371f11ad54943ffcedba2a78f0a999857c686229667be473b', 'hex'), 0);
+values (3, 'typesense', true, decode('b71813464a71e42897aadbab16dcd6073b186d9fa2c04d17b063a5c89e3cd48a0623669a076dec9584f89af32d433bd7', 'hex'), 0);
 end if;
 end
 $provision$;
@@ -534,6 +536,8 @@ create table tidewell.clients (
 -- What a job stands on, and who holds it. One holder at a time; `fence` grows with each, so that a late one is told apart.
 create table tidewell.sync_states (
     job_id uuid primary key references public.typesense_sync_jobs (id) on delete cascade,
+    -- Where the collections are: the backend, and its first address. Elsewhere a collection of the same name is another one.
+    backend text,
     -- The collection that holds the documents, and the one before it; null until they are made.
     collection text,
     previous_collection text,
@@ -562,10 +566,11 @@ create table tidewell.sync_states (
 -- Replication slots that were made in source databases. One that nobody reads holds back the log there: it is dropped when it holds too
 -- much, and when its job is gone.
 create table tidewell.sync_slots (
-    name text primary key,
+    name text not null,
     job_id uuid not null,
     client_id uuid not null constraint sync_slots_client_fkey references tidewell.clients (id),
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    primary key (name, client_id)
 );
 
 -- What this job has written into a collection, in the source's order of keys and cut into ranges: the ids of a range, and for each the
@@ -606,7 +611,8 @@ create table tidewell.sync_flights (
     collection text not null,
     document_ids text[] not null,
     fence bigint not null,
-    -- When no lost request can be alive any more.
+    opened_at timestamptz not null default clock_timestamp(),
+    -- When no lost request can be alive any more, if the last one was sent when the flight was opened.
     doubted_until timestamptz not null
 );
 create index sync_flights_by_job on tidewell.sync_flights (job_id);
@@ -640,7 +646,7 @@ alter table tidewell.dead_letter_acts
     add column sync_job_id uuid;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (4, 'sync', true, decode('7a16bf44357ffa3168224e6556ab8d2630d4c9b5773d190a7ba3af1ca1eb6e1318aaed2ff69c1f245e822ac337ad8fdb', 'hex'), 0);
+values (4, 'sync', true, decode('19f086acb928bb2f24a315c42b78cc459fb5ce2159b0ea1f593b84d2387d510d32acdf9b96a9870433e20f80565a587f', 'hex'), 0);
 end if;
 end
 $provision$;

@@ -160,3 +160,11 @@ pub async fn set_collection(pool: &PgPool, id: Uuid, collection: &str) -> Result
         .await
         .map(drop)
 }
+
+/// Whether an index's documents are in a collection of that name, or found by it.
+pub async fn owns_collection(pool: &PgPool, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from tidewell.indexes where alias = $1 or collection = $1)")
+        .bind(name)
+        .fetch_one(pool)
+        .await
+}

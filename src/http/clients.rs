@@ -103,7 +103,7 @@ pub(super) async fn delete(
     Shared(state): Shared<State>,
 ) -> Result<Answer<ClientView>, Error> {
     let client = find(&state, &client).await?;
-    match db::client::delete(&state.pool, client.id).await? {
+    match db::client::delete(&state.pool, client.id).await.map_err(explain)? {
         Deletion::Deleted(client) => Ok(Answer(client.into())),
         Deletion::InUse(job) => Err(Error::conflict(format!(
             "the sync job {job:?} reads from this client: delete the job, or give it another client, first"
@@ -134,6 +134,9 @@ fn judge(name: Option<&str>, url: Option<&Sensitive>) -> Result<(), Error> {
 fn explain(error: sqlx::Error) -> Error {
     match db::broken_constraint(&error) {
         Some("clients_name_key") => Error::conflict("there is a client of this name"),
+        Some("sync_slots_client_fkey") => Error::conflict(
+            "a replication slot of a live job is still to be dropped there, which takes some seconds where the source can be reached",
+        ),
         _ => error.into(),
     }
 }

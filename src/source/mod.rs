@@ -66,6 +66,13 @@ impl Source {
         Ok(())
     }
 
+    /// Which database this is, whoever reads it.
+    pub fn place(&self) -> String {
+        let options = &self.options;
+        let host = options.get_socket().map_or_else(|| options.get_host().into(), |socket| socket.to_string_lossy());
+        format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or_default())
+    }
+
     /// Ends the connection in good order.
     pub async fn close(self) {
         let _ = self.conn.close().await;

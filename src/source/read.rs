@@ -1,6 +1,6 @@
 //! Reading rows: ranges in the order of their keys, and single rows.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -93,7 +93,19 @@ impl Source {
             query = query.bind(texts);
         }
         let rows = query.fetch_all(&mut self.conn).await.map_err(Error::of)?;
-        rows.iter().map(|row| decode_by_id(statement, row)).collect::<Result<_, _>>().map_err(Error::of)
+        let mut found = BTreeMap::new();
+        for row in &rows {
+            let (asked, id, row) = decode_by_id(statement, row).map_err(Error::of)?;
+            if asked != id {
+                // What was written under that text is to go, unless it is another row's.
+                found.entry(asked).or_insert(None);
+            }
+            match row {
+                Some(row) => drop(found.insert(id, Some(row))),
+                None => drop(found.entry(id).or_insert(None)),
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Throws away what is left of an answer. Unread, it would keep its statement and its snapshot alive until the next one; where
@@ -164,16 +176,21 @@ fn decode(
     Ok(Row { key, id, hash, is_whole, document })
 }
 
-fn decode_by_id(statement: &Statement, row: &PgRow) -> Result<(String, Option<Row>), sqlx::Error> {
-    let texts: Vec<&str> = (0..statement.id.len()).map(|place| row.try_get(place)).collect::<Result<_, _>>()?;
+/// The id that was asked for, the id as the table writes it, and the row if it is there.
+fn decode_by_id(statement: &Statement, row: &PgRow) -> Result<(String, String, Option<Row>), sqlx::Error> {
+    let columns = statement.id.len();
+    let texts =
+        |places: std::ops::Range<usize>| places.map(|place| row.try_get(place)).collect::<Result<Vec<&str>, _>>();
+    let asked = join_id(texts(columns..2 * columns)?.into_iter());
+    let texts = texts(0..columns)?;
     let id = join_id(texts.iter().copied());
-    if !row.try_get::<bool, _>(texts.len())? {
-        return Ok((id, None));
+    if !row.try_get::<bool, _>(2 * columns)? {
+        return Ok((asked, id, None));
     }
-    let values = Values::of(row, texts.len() + 1);
+    let values = Values::of(row, 2 * columns + 1);
     let hash = statement.fields.hash(&values)?;
     let document = statement.fields.document(&id, &values)?;
     let row =
         Row { key: texts.into_iter().map(str::to_owned).collect(), id: id.clone(), hash, is_whole: true, document };
-    Ok((id, Some(row)))
+    Ok((asked, id, Some(row)))
 }

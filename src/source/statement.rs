@@ -135,14 +135,15 @@ impl Statement {
         )
     }
 
-    /// The rows of these ids, given by an array of texts for each column of the id; a row that is not there has its texts alone.
+    /// The rows of these ids, given by an array of texts for each column of the id: their ids as they are written there and as they
+    /// were asked for, which are the same but for types that take several texts for one value, then whether the row is there.
     pub(super) fn by_id(&self) -> String {
         let names: Vec<String> = (1..=self.id.len()).map(|n| format!("id{n}")).collect();
         let same =
             self.id.iter().zip(&names).map(|(column, name)| format!("{} = wanted.{name}", of_table(&column.name)));
         let first = self.id.first().map(|column| of_table(&column.name)).unwrap_or_default();
         format!(
-            "select {texts}, {first} is not null{values}
+            "select {texts}, {asked}, {first} is not null{values}
              from (select {casts} from unnest({arrays}) as given ({names})) as wanted
              left join {relation} as t on {same}",
             texts = listed(
@@ -151,6 +152,7 @@ impl Statement {
                     .zip(&names)
                     .map(|(column, name)| { format!("coalesce({}, wanted.{name})::text", of_table(&column.name)) })
             ),
+            asked = listed(names.iter().map(|name| format!("wanted.{name}::text"))),
             values = self.values(None),
             casts = listed(
                 self.id.iter().zip(&names).map(|(column, name)| format!("given.{name}::{} as {name}", column.cast))

@@ -43,6 +43,10 @@ pub async fn check(pool: &PgPool, sealer: &Sealer, spec: &Spec, except: Option<U
                     format!("the job {other:?} writes into this collection: give this one a collection of its own");
                 add(&mut faults, "collection_name", message);
             }
+            if db::index::owns_collection(pool, &spec.collection_name).await? {
+                let message = "the name is that of a tenant's index: give another";
+                add(&mut faults, "collection_name", message);
+            }
             if spec.sync_strategy == Strategy::Full
                 && let Ok(client) = backend::client(profile, sealer)
                 && let Ok(Some(_)) = client.collection(&spec.collection_name).await

@@ -79,6 +79,10 @@ pub async fn repair(pool: &PgPool, job: &Job, drift: &Drift, trigger: Trigger) -
     let ids: Vec<&str> = drift.ids.iter().map(String::as_str).collect();
     overlay::look_at(&mut tx, job.id, &collection, &ids).await?;
     let queued = request::queue(&mut tx, job.id, trigger).await?;
+    if queued.is_none() {
+        // Whoever is at it may have read all of it already.
+        state::set_repair_due(&mut tx, job.id).await?;
+    }
     tx.commit().await?;
     Ok(queued.map(|run| run.id))
 }

@@ -98,6 +98,14 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The plan for a table and a collection that are there, and not elsewhere: what is known of others says nothing of these.
+    pub fn placed(mut self, source: &str, backend: &str) -> Self {
+        self.mapping = hex::encode(Sha256::digest(json!([self.mapping, source, backend]).to_string().as_bytes()));
+        self
+    }
+}
+
 /// The properties that field_config gives a column.
 fn config<'a>(spec: &'a Spec, column: &str) -> Option<&'a Map<String, Value>> {
     spec.field_config.get(column).and_then(Value::as_object)

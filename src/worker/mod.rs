@@ -139,6 +139,7 @@ pub async fn run(
         runtime.run(shutdown),
         sweep::sweep(worker.clone()),
         worker.gate.attend(&worker.typesense, &worker.shutdown),
+        sync::mind_slots(&worker),
         heartbeat(&worker),
     );
     sync::ended(&worker).await;

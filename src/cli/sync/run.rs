@@ -11,6 +11,7 @@ use tidewell::{
         run::{self, Run, Status, Trigger},
         state,
     },
+    domain::sync_job::Mode,
     sync::request,
 };
 
@@ -54,6 +55,9 @@ pub(super) async fn run(session: &Session, pool: &PgPool, asked: &Asked, trigger
 
 pub(super) async fn roll_back(session: &Session, pool: &PgPool, asked: &Asked) -> anyhow::Result<()> {
     let job = find(pool, &asked.job).await?;
+    if job.spec.mode == Mode::Live {
+        bail!("a live job follows its table: `tidewell sync update {:?} --mode scheduled` first", job.spec.name);
+    }
     let known = state::find(pool, job.id).await?;
     if known.is_none_or(|known| known.previous_collection.is_none()) {
         bail!("there is no collection before the current one: nothing to roll back to");

@@ -124,6 +124,15 @@ pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>,
     .bind(&spec.cursor_column)
     .execute(&mut *tx)
     .await?;
+    sqlx::query(
+        "update tidewell.sync_positions as position set cursor_since = null
+         from public.typesense_sync_runs as run join public.typesense_sync_jobs as job on job.id = run.job_id
+         where run.id = position.run_id and job.id = $1 and job.cursor_column is distinct from $2",
+    )
+    .bind(id)
+    .bind(&spec.cursor_column)
+    .execute(&mut *tx)
+    .await?;
     let due = first_due(&mut tx, spec).await?;
     let changed = bound!(sql, id, spec).bind(due).fetch_optional(&mut *tx).await?;
     tx.commit().await?;

@@ -50,6 +50,20 @@ pub async fn set_compared_slot(pool: &PgPool, lease: &Lease, slot: Option<&str>)
         .map(drop)
 }
 
+/// Lets a comparison that is under way begin anew.
+pub async fn begin_comparison_anew(pool: &PgPool, lease: &Lease) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from tidewell.sync_positions as position using public.typesense_sync_runs as run
+         where run.id = position.run_id and run.job_id = $1 and run.status in ('queued', 'running', 'paused')
+           and exists (select from tidewell.sync_states where job_id = $1 and fence = $2)",
+    )
+    .bind(lease.job_id)
+    .bind(lease.fence)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
 /// How far a follower is behind.
 #[derive(Clone, Copy, Debug)]
 pub struct Lag {
@@ -138,7 +152,7 @@ pub async fn settle(pool: &PgPool, lease: &Lease, followed: &Followed<'_>) -> Re
 pub struct Slot {
     pub name: String,
     pub client_id: Uuid,
-    /// Its job is there, is enabled, and is live.
+    /// Its job is there, is live, and reads from this client.
     pub is_wanted: bool,
     /// Somebody follows it.
     pub is_followed: bool,
@@ -148,7 +162,7 @@ pub struct Slot {
 pub async fn add_slot(conn: &mut PgConnection, name: &str, job_id: Uuid, client_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into tidewell.sync_slots (name, job_id, client_id) values ($1, $2, $3)
-         on conflict (name) do update set client_id = excluded.client_id",
+         on conflict do nothing",
     )
     .bind(name)
     .bind(job_id)
@@ -161,9 +175,11 @@ pub async fn add_slot(conn: &mut PgConnection, name: &str, job_id: Uuid, client_
 /// Every slot.
 pub async fn slots(pool: &PgPool) -> Result<Vec<Slot>, sqlx::Error> {
     sqlx::query_as(
-        "select slot.name, slot.client_id, coalesce(job.mode = 'live', false) as is_wanted,
+        "select slot.name, slot.client_id,
+                coalesce(job.mode = 'live' and job.source_client_name = client.name, false) as is_wanted,
                 coalesce(job.enabled and state.leased_until > clock_timestamp(), false) as is_followed
          from tidewell.sync_slots as slot
+         join tidewell.clients as client on client.id = slot.client_id
          left join public.typesense_sync_jobs as job on job.id = slot.job_id
          left join tidewell.sync_states as state on state.job_id = slot.job_id",
     )
@@ -172,12 +188,14 @@ pub async fn slots(pool: &PgPool) -> Result<Vec<Slot>, sqlx::Error> {
 }
 
 /// Notes that a slot is gone: whoever follows its job again begins with a comparison.
-pub async fn forget_slot(pool: &PgPool, name: &str) -> Result<(), sqlx::Error> {
+pub async fn forget_slot(pool: &PgPool, slot: &Slot) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "with gone as (delete from tidewell.sync_slots where name = $1)
-         update tidewell.sync_states set live_slot = null where live_slot = $1",
+        "with gone as (delete from tidewell.sync_slots where name = $1 and client_id = $2)
+         update tidewell.sync_states set live_slot = null where live_slot = $1 and $3",
     )
-    .bind(name)
+    .bind(&slot.name)
+    .bind(slot.client_id)
+    .bind(slot.is_wanted)
     .execute(pool)
     .await
     .map(drop)

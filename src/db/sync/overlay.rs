@@ -197,12 +197,14 @@ pub async fn is_large(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<b
 pub async fn doubt_flights(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "with lost as (
-             delete from tidewell.sync_flights where job_id = $1 returning collection, document_ids, doubted_until
+             -- The last of its requests may have been sent just now.
+             delete from tidewell.sync_flights where job_id = $1
+             returning collection, document_ids, clock_timestamp() + (doubted_until - opened_at) as doubted_until
          ),
          due as (
-             update tidewell.sync_states
+             update tidewell.sync_states as state
              set repair_at = greatest(repair_at, (select max(doubted_until) from lost))
-             where job_id = $1 and exists (select from lost)
+             where job_id = $1 and exists (select from lost where lost.collection = state.collection)
          )
          insert into tidewell.sync_overlay (job_id, collection, document_id, look, doubted_until)
          select $1, collection, document_id, true, max(doubted_until)

@@ -7,6 +7,8 @@ use uuid::Uuid;
 /// A job's state.
 #[derive(Clone, Debug, FromRow)]
 pub struct State {
+    /// Where the collections are.
+    pub backend: Option<String>,
     /// The collection that holds the documents; `None` until it is made.
     pub collection: Option<String>,
     /// The one before it.
@@ -18,10 +20,20 @@ pub struct State {
     pub cursor_since: Option<DateTime<Utc>>,
 }
 
+impl State {
+    /// What of it is true of a backend: of collections elsewhere nothing is.
+    pub fn at(mut self, backend: &str) -> Self {
+        if self.backend.as_deref() != Some(backend) {
+            (self.collection, self.previous_collection) = (None, None);
+        }
+        self
+    }
+}
+
 /// The state of a job; `None` before anybody has worked on it.
 pub async fn find(pool: &PgPool, job_id: Uuid) -> Result<Option<State>, sqlx::Error> {
     sqlx::query_as(
-        "select collection, previous_collection, owns_collection, mapping, generation, cursor_since
+        "select backend, collection, previous_collection, owns_collection, mapping, generation, cursor_since
          from tidewell.sync_states where job_id = $1",
     )
     .bind(job_id)
@@ -33,6 +45,7 @@ pub async fn find(pool: &PgPool, job_id: Uuid) -> Result<Option<State>, sqlx::Er
 pub async fn set_collection(
     conn: &mut PgConnection,
     job_id: Uuid,
+    backend: &str,
     collection: &str,
     owns_collection: bool,
     mapping: &str,
@@ -40,12 +53,13 @@ pub async fn set_collection(
     forget(&mut *conn, job_id, collection).await?;
     sqlx::query(
         "update tidewell.sync_states
-         set collection = $2, owns_collection = $3, mapping = $4, cursor_since = null where job_id = $1",
+         set collection = $2, owns_collection = $3, mapping = $4, cursor_since = null, backend = $5 where job_id = $1",
     )
     .bind(job_id)
     .bind(collection)
     .bind(owns_collection)
     .bind(mapping)
+    .bind(backend)
     .execute(conn)
     .await
     .map(drop)
@@ -65,15 +79,23 @@ pub async fn collections(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sql
 }
 
 /// Notes that a new collection has taken the old one's place, which is kept.
-pub async fn swap(conn: &mut PgConnection, job_id: Uuid, collection: &str, mapping: &str) -> Result<(), sqlx::Error> {
+pub async fn swap(
+    conn: &mut PgConnection,
+    job_id: Uuid,
+    backend: &str,
+    collection: &str,
+    mapping: &str,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_states
-         set previous_collection = collection, previous_mapping = mapping, collection = $2, owns_collection = true, mapping = $3
-         where job_id = $1 and collection is distinct from $2",
+         set previous_collection = case when backend = $4 then collection end, previous_mapping = mapping, collection = $2,
+             owns_collection = true, mapping = $3, backend = $4
+         where job_id = $1 and (collection, backend) is distinct from ($2, $4)",
     )
     .bind(job_id)
     .bind(collection)
     .bind(mapping)
+    .bind(backend)
     .execute(conn)
     .await
     .map(drop)
@@ -92,6 +114,15 @@ pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx
     .execute(&mut *conn)
     .await?;
     sqlx::query("update public.typesense_sync_jobs set auto_sync_enabled = false where id = $1")
+        .bind(job_id)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Makes a look at what is marked due.
+pub async fn set_repair_due(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("update tidewell.sync_states set repair_at = least(repair_at, clock_timestamp()) where job_id = $1")
         .bind(job_id)
         .execute(conn)
         .await

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::envelope::{Failures, Success, ok};
 use crate::{
+    backend,
     db::{self, profile::Profile, sync::job::Job},
     domain::fields,
     http::{
@@ -17,7 +18,7 @@ use crate::{
         body::Json,
         search::{Parameters, Spelling, refused},
     },
-    typesense::{self, Client},
+    typesense,
 };
 
 /// Search a synced table
@@ -34,9 +35,9 @@ pub(super) async fn search(
     let profile = db::profile::find(&state.pool, job.spec.typesense_profile_id).await?;
     let profile = profile.ok_or_else(|| Error::not_found("backend"))?;
     let client = state.search_client(&profile).await?;
-    let searched = match job.spec.query_by_fields.is_empty() {
-        false => job.spec.query_by_fields.clone(),
-        true => texts(&client, &job).await?,
+    let searched = match (&body.query_by, job.spec.query_by_fields.is_empty()) {
+        (None, true) => texts(&state, &profile, &job).await?,
+        _ => job.spec.query_by_fields.clone(),
     };
     let parameters = body.parameters()?;
     let query_by = parameters.get("query_by").map(|names| names.split(',').map(str::to_owned).collect());
@@ -60,8 +61,12 @@ fn not_synced() -> Error {
 }
 
 /// The fields of a collection that hold texts.
-async fn texts(client: &Client, job: &Job) -> Result<Vec<String>, Error> {
-    let found = client.fields_behind(&job.spec.collection_name).await?.ok_or_else(not_synced)?;
+async fn texts(state: &State, profile: &Profile, job: &Job) -> Result<Vec<String>, Error> {
+    // A search key may not ask for them.
+    let found = backend::client(profile, state.sealer()?)?
+        .fields_behind(&job.spec.collection_name)
+        .await?
+        .ok_or_else(not_synced)?;
     Ok(fields::searchable(&found))
 }
 

@@ -128,6 +128,9 @@ pub(super) fn not_found() -> Error {
 fn explain(error: sqlx::Error) -> Error {
     match db::broken_constraint(&error) {
         Some("typesense_sync_jobs_name_key") => Error::conflict("there is a sync job of this name"),
+        Some("typesense_sync_jobs_collection_key") => {
+            Error::conflict("another job writes into this collection: give this one a collection of its own")
+        }
         Some("typesense_sync_jobs_profile_fkey") => Error::conflict("the backend was deleted meanwhile"),
         _ => error.into(),
     }

@@ -24,6 +24,7 @@ use crate::{
         run::{self, Run, Status, Trigger},
         state,
     },
+    domain::sync_job::Mode,
     http::{
         Error, State,
         page::{Page, PageQuery},
@@ -70,6 +71,9 @@ pub(super) async fn roll_back(
     Shared(state): Shared<State>,
 ) -> Result<Response, Error> {
     let job = find(&state, &job).await?;
+    if job.spec.mode == Mode::Live {
+        return Err(Error::conflict("a live job follows its table: give it the mode scheduled first"));
+    }
     let known = state::find(&state.pool, job.id).await?;
     if known.is_none_or(|known| known.previous_collection.is_none()) {
         return Err(Error::conflict("there is no collection before the current one: nothing to roll back to"));

@@ -26,7 +26,6 @@ use crate::{
             overlay,
             run::{self, Trigger},
             settle::Letter,
-            state,
         },
     },
     domain::{
@@ -34,7 +33,7 @@ use crate::{
         sync_job::Mode,
     },
     replication::{self, Batch, Prepared, Stream, Target},
-    source::{Document, Source, split_id},
+    source::{self, Document, Source, split_id},
     sync::Plan,
     worker::Worker,
 };
@@ -45,6 +44,10 @@ const ROWS: usize = 200;
 const LOOK: Duration = Duration::from_secs(1);
 /// After this long the table is looked at as if for the first time: columns may have come, and its identity may be another.
 const LOOK_ANEW: Duration = Duration::from_secs(300);
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks at what slots hold back.
+const MIND_SLOTS: Duration = Duration::from_secs(5);
 /// How long a job stands still after a fault.
 const STANDS_STILL: Duration = Duration::from_secs(3);
 /// A fault that somebody has to mend is tried again after this long.
@@ -55,7 +58,10 @@ enum End {
     /// The job is no longer what it was: it is looked at anew.
     Changed,
     /// The table has to be compared before it can be followed.
-    Compare,
+    Compare {
+        /// Whether the stream tells what happens from now on.
+        is_joined: bool,
+    },
     Stop(Stop),
     Stream(replication::Error),
 }
@@ -76,6 +82,8 @@ struct Following<'a> {
     admin: PgConnection,
     importer: Importer,
     slot: String,
+    /// The table was truncated: it is compared once the transaction that did it has been read.
+    owes_comparison: bool,
 }
 
 /// What slot and publication of a job are called.
@@ -93,7 +101,7 @@ impl Worker {
             }
             match self.follow_as_it_is(lease, job).await {
                 Err(End::Changed) => {}
-                Err(End::Compare) => match self.compare(lease).await? {
+                Err(End::Compare { is_joined }) => match self.compare(lease, is_joined).await? {
                     Turn::Ended => {}
                     Turn::Left => return Ok(()),
                 },
@@ -119,7 +127,7 @@ impl Worker {
     }
 
     /// Compares the whole table with the collection, by a run.
-    async fn compare(&self, lease: &Lease) -> Result<Turn, sqlx::Error> {
+    async fn compare(&self, lease: &Lease, is_joined: bool) -> Result<Turn, sqlx::Error> {
         let active = match run::active(&self.pool, lease.job_id).await? {
             Some(active) => Some(active),
             None => run::queue(&mut *self.pool.acquire().await?, lease.job_id, Trigger::Live).await?,
@@ -130,8 +138,12 @@ impl Worker {
         let ended = run::find(&self.pool, active.id).await?;
         match ended {
             Some(run) if run.status == run::Status::Success => {
-                live::set_compared_slot(&self.pool, lease, Some(&slot_name(lease.job_id))).await?;
+                let slot = slot_name(lease.job_id);
+                let slot = Some(slot.as_str()).filter(|_| is_joined && run.trigger_source != Trigger::Rollback);
+                live::set_compared_slot(&self.pool, lease, slot).await?;
             }
+            // One that somebody asked for, and that was not needed to go on.
+            Some(run) if run.status.has_ended() && live::compared_slot(&self.pool, lease.job_id).await?.is_some() => {}
             Some(run) if run.status.has_ended() => {
                 let reason = run.error.unwrap_or_else(|| "the comparison was cancelled".to_owned());
                 self.stand_still(lease, &reason, STANDS_STILL_LONG).await?;
@@ -154,15 +166,27 @@ impl Worker {
             key_columns: following.plan.statement.id.iter().map(|column| column.name.clone()).collect(),
             name: following.slot.clone(),
         };
-        let prepared = replication::prepare(&mut following.admin, &target).await.map_err(End::Stream)?;
-        if let Prepared::Anew { lost } = prepared {
-            if let Some(lost) = lost {
-                tracing::warn!(job_id = %lease.job_id, lost, "the slot was lost: the table is compared");
+        match replication::prepare(&mut following.admin, &target).await {
+            Ok(Prepared::Continues) => {}
+            Ok(Prepared::Anew { lost }) => {
+                if let Some(lost) = lost {
+                    tracing::warn!(job_id = %lease.job_id, lost, "the slot was lost: the table is compared");
+                }
+                live::set_compared_slot(&self.pool, lease, None).await?;
+                // What a comparison has read before there was this slot, no stream tells any more.
+                live::begin_comparison_anew(&self.pool, lease).await?;
             }
-            live::set_compared_slot(&self.pool, lease, None).await?;
+            // A table that can't be followed can still be compared, if somebody asks for it.
+            Err(_) if run::active(&self.pool, lease.job_id).await?.is_some() => {
+                return Err(End::Compare { is_joined: false });
+            }
+            Err(error) => return Err(End::Stream(error)),
+        }
+        if run::active(&self.pool, lease.job_id).await?.is_some() {
+            return Err(End::Compare { is_joined: true });
         }
         if live::compared_slot(&self.pool, lease.job_id).await?.as_deref() != Some(&following.slot) {
-            return Err(End::Compare);
+            return Err(End::Compare { is_joined: true });
         }
         let client = db::client::resolve(&self.pool, &following.job.spec.source_client_name).await?;
         let client = client.ok_or(Stop::Cancelled)?;
@@ -179,22 +203,34 @@ impl Worker {
 impl<'a> Following<'a> {
     async fn begin(worker: &'a Worker, lease: &'a Lease, job: Job) -> Result<Self, End> {
         let ground = worker.ground(job).await?;
-        let state = state::find(&worker.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+        let state = worker.state(lease, &ground.place).await?;
         let slot = slot_name(lease.job_id);
         let client = db::client::resolve(&worker.pool, &ground.job.spec.source_client_name).await?;
         let client = client.ok_or(Stop::Cancelled)?;
         // Noted first: a slot that nobody knows of would hold back the log for ever.
         live::add_slot(&mut *worker.pool.acquire().await.map_err(Stop::from)?, &slot, lease.job_id, client.id).await?;
-        let admin = PgConnection::connect(ground.source_url.expose()).await;
-        let admin = admin.map_err(|error| Stop::from(crate::source::Error::Unreachable(error)))?;
+        let admin = connected(ground.source_url.expose()).await?;
         let is_compared = state.mapping.as_deref() == Some(&ground.plan.mapping);
-        let collection = state.collection.filter(|_| is_compared);
+        let collection = match state.collection.filter(|_| is_compared) {
+            Some(collection) if ground.typesense.catch_up(&collection).await? => Some(collection),
+            _ => None,
+        };
         if collection.is_none() {
-            // A mapping or a backend of another kind: the run makes what is needed.
+            // Another mapping, another backend, or it was deleted: the run makes what is needed.
             live::set_compared_slot(&worker.pool, lease, None).await?;
         }
         let importer = worker.importer(&ground, collection.unwrap_or_default());
-        Ok(Self { worker, lease, plan: ground.plan, source: ground.source, admin, importer, slot, job: ground.job })
+        Ok(Self {
+            worker,
+            lease,
+            plan: ground.plan,
+            source: ground.source,
+            admin,
+            importer,
+            slot,
+            owes_comparison: false,
+            job: ground.job,
+        })
     }
 
     async fn read(&mut self, stream: &mut Stream) -> Result<(), End> {
@@ -222,9 +258,9 @@ impl<'a> Following<'a> {
 
     async fn take(&mut self, batch: Batch, stream: &Stream) -> Result<(), End> {
         if batch.truncated {
-            // Nothing of it is confirmed before the comparison: it would be told again.
+            // That a comparison is owed is noted, so the stream need not tell it again.
             live::set_compared_slot(&self.worker.pool, self.lease, None).await?;
-            return Err(End::Compare);
+            self.owes_comparison = true;
         }
         let keys: Vec<Vec<String>> =
             batch.keys.into_iter().filter_map(|key| key.into_iter().collect::<Option<Vec<String>>>()).collect();
@@ -233,6 +269,9 @@ impl<'a> Following<'a> {
         }
         if let Some(position) = batch.position {
             stream.confirm(position);
+            if self.owes_comparison {
+                return Err(End::Compare { is_joined: true });
+            }
         }
         if batch.schema_changed {
             return Err(End::Changed);
@@ -320,7 +359,7 @@ impl<'a> Following<'a> {
         if run::active(pool, self.lease.job_id).await?.is_some()
             || overlay::is_large(pool, self.lease.job_id, &self.importer.collection).await?
         {
-            return Err(End::Compare);
+            return Err(End::Compare { is_joined: true });
         }
         let held = replication::held_back(&mut self.admin, &self.slot).await.map_err(End::Stream)?;
         let behind = match written_of {
@@ -329,7 +368,7 @@ impl<'a> Following<'a> {
                     .bind(committed_at)
                     .fetch_one(&mut self.admin)
                     .await
-                    .map_err(|error| Stop::from(crate::source::Error::Database(error)))?;
+                    .map_err(|error| Stop::from(source::Error::Database(error)))?;
                 (age * 1000.0) as i64
             }
             None => 0,
@@ -342,15 +381,33 @@ impl<'a> Following<'a> {
     }
 }
 
+/// A connection that may do more than read.
+async fn connected(url: &str) -> Result<PgConnection, source::Error> {
+    let connecting = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect(url)).await;
+    connecting
+        .map_err(|_| sqlx::Error::PoolTimedOut)
+        .and_then(|connected| connected)
+        .map_err(source::Error::Unreachable)
+}
+
+/// Looks after slots until the worker stops, whether or not it schedules.
+pub(in crate::worker) async fn mind_slots(worker: &Worker) {
+    while tokio::time::timeout(MIND_SLOTS, worker.shutdown.cancelled()).await.is_err() {
+        if let Err(error) = worker.bound_slots().await {
+            tracing::warn!(%error, "could not look after the replication slots");
+        }
+    }
+}
+
 impl Worker {
     /// Drops slots that no job wants, and those that hold back too much while nobody reads them.
-    pub(super) async fn bound_slots(&self) -> Result<(), sqlx::Error> {
+    async fn bound_slots(&self) -> Result<(), sqlx::Error> {
         for slot in live::slots(&self.pool).await? {
             if slot.is_wanted && slot.is_followed {
                 continue;
             }
             match self.bound_slot(&slot).await {
-                Ok(true) => live::forget_slot(&self.pool, &slot.name).await?,
+                Ok(true) => live::forget_slot(&self.pool, &slot).await?,
                 Ok(false) => {}
                 Err(error) => tracing::warn!(slot = slot.name, error, "a replication slot could not be looked at"),
             }
@@ -366,8 +423,7 @@ impl Worker {
             db::client::resolve(&self.pool, &slot.client_id.to_string()).await.map_err(|error| told(&error))?;
         let client = client.ok_or("its client is gone")?;
         let url = client.url(sealer).map_err(|error| told(&error))?;
-        let source = PgConnection::connect(url.expose()).await;
-        let mut source = source.map_err(|error| told(&crate::source::Error::Unreachable(error)))?;
+        let mut source = connected(url.expose()).await.map_err(|error| told(&error))?;
         let held = replication::held_back(&mut source, &slot.name).await.map_err(|error| told(&error))?;
         if slot.is_wanted && held.is_none() {
             // About to be made, or lost: whoever follows the job finds out.

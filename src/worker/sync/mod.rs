@@ -18,6 +18,7 @@ use tidewell_jobs::{Failure, RunSync};
 use tokio::{sync::Semaphore, task::JoinSet};
 use uuid::Uuid;
 
+pub(super) use self::live::mind_slots;
 use self::run::Turn;
 use super::{SyncOptions, Worker};
 use crate::{
@@ -82,6 +83,10 @@ pub(super) async fn handle(worker: Arc<Worker>, job: RunSync) -> Result<(), Fail
 
 /// Finds runs that nobody attends, at every look.
 pub(super) async fn sweep(worker: &Arc<Worker>) -> Result<(), sqlx::Error> {
+    if worker.syncs.sealer.is_none() {
+        // Whoever can read the URLs and keys does the runs.
+        return Ok(());
+    }
     let jobs = runs::unattended(&worker.pool, AT_ONCE).await?;
     let live = live_jobs::unattended(&worker.pool, AT_ONCE).await?;
     for job_id in jobs.into_iter().chain(live) {
@@ -98,7 +103,7 @@ pub(super) async fn ended(worker: &Worker) {
 
 /// Sees to a job beside whatever else is done, unless that is under way.
 fn attend(worker: &Arc<Worker>, job_id: Uuid) {
-    if worker.shutdown.is_cancelled() || !worker.syncs.take_in_hand(job_id) {
+    if worker.syncs.sealer.is_none() || worker.shutdown.is_cancelled() || !worker.syncs.take_in_hand(job_id) {
         return;
     }
     let worker = worker.clone();

@@ -67,11 +67,11 @@ impl Pass<'_> {
             }
         };
         let settling = async move {
-            let mut conn = self.pool.acquire().await?;
             let mut spent = Duration::ZERO;
             while let Some(mut settlement) = to_settle.recv().await {
                 settlement.counts.reconcile_ms = millis(spent);
                 let began = Instant::now();
+                let mut conn = self.pool.acquire().await?;
                 if !settle::settle(&mut conn, self.lease, &settlement).await? {
                     return Err(Stop::LeaseLost);
                 }

@@ -24,7 +24,8 @@ use crate::{
             overlay,
             position::{self, Position},
             run::{self, Ending, Run, Status, Trigger},
-            settle, state,
+            settle,
+            state::{self, State},
         },
     },
     domain::{schedule::Schedule, seal::Sealer, sensitive::Sensitive},
@@ -49,6 +50,14 @@ pub(super) enum Turn {
     Left,
 }
 
+/// Where a job's documents go.
+struct Backend {
+    typesense: typesense::Client,
+    timeout: Duration,
+    /// Which backend it is, and where: collections elsewhere are others.
+    place: String,
+}
+
 /// What a run works with.
 pub(super) struct Ground {
     pub(super) job: Job,
@@ -57,6 +66,8 @@ pub(super) struct Ground {
     pub(super) source_url: Sensitive,
     pub(super) typesense: typesense::Client,
     pub(super) timeout: Duration,
+    /// Where collections are.
+    pub(super) place: String,
 }
 
 impl Worker {
@@ -115,6 +126,9 @@ impl Worker {
         let (status, error) = match outcome {
             Ok(()) => (Status::Success, None),
             Err(Stop::Fail(reason)) => (Status::Failed, Some(reason)),
+            Err(Stop::Database(error)) if !db::is_unavailable(&error) => {
+                (Status::Failed, Some(format!("Tidewell's own database refused a statement: {error}")))
+            }
             Err(Stop::Cancelled) => (Status::Cancelled, Some("cancelled before its end".to_owned())),
             Err(Stop::Pause(reason)) => {
                 let (least, most) = PAUSES;
@@ -152,8 +166,8 @@ impl Worker {
             return Ok(());
         }
         let Some(job) = db::sync::job::find(&self.pool, job_id).await? else { return Ok(()) };
-        let (typesense, _) = self.backend(&job).await?;
-        self.clear_leftovers(&job, &typesense).await
+        let backend = self.backend(&job).await?;
+        self.clear_leftovers(&job, &backend.typesense).await
     }
 
     /// Removes what runs have begun beside the job's collection and did not complete.
@@ -198,7 +212,7 @@ impl Worker {
                 doubted_for: ground.timeout + self.options.doubt,
                 stop,
             };
-            let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+            let state = self.state(lease, &ground.place).await?;
             let is_live = state.collection.as_deref() == Some(&position.collection);
             let scan = Scan {
                 pool: &self.pool,
@@ -247,14 +261,20 @@ impl Worker {
         })
     }
 
-    async fn backend(&self, job: &Job) -> Result<(typesense::Client, Duration), Stop> {
+    /// What a job stands on, as far as it is true of this backend.
+    pub(super) async fn state(&self, lease: &Lease, place: &str) -> Result<State, Stop> {
+        Ok(state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?.at(place))
+    }
+
+    async fn backend(&self, job: &Job) -> Result<Backend, Stop> {
         let profile = db::profile::find(&self.pool, job.spec.typesense_profile_id).await?.ok_or(Stop::Cancelled)?;
         let typesense = backend::client(&profile, self.sealer()?).map_err(|error| Stop::Fail(error.to_string()))?;
         if !typesense.healthy().await {
             return Err(Stop::Pause(format!("the backend {} is not well", profile.name)));
         }
         let timeout = Duration::from_millis(u64::try_from(profile.timeout_ms).unwrap_or_default());
-        Ok((typesense, timeout))
+        let place = format!("{} {}", profile.id, profile.base_url);
+        Ok(Backend { typesense, timeout, place })
     }
 
     /// What the run goes by: the job and the table as they are now.
@@ -264,19 +284,20 @@ impl Worker {
         let client = client.ok_or_else(|| Stop::Fail(format!("there is no client {}", spec.source_client_name)))?;
         let source_url = client.url(self.sealer()?).map_err(|error| Stop::Fail(error.to_string()))?;
         // Before the source is asked for anything: while the backend is away, nothing there is held open.
-        let (typesense, timeout) = self.backend(&job).await?;
+        let Backend { typesense, timeout, place } = self.backend(&job).await?;
         let mut source = Source::connect(source_url.expose()).await?;
         let (schema, table) = (&spec.source_schema_name, &spec.source_table_name);
         let relation = source.describe(schema, table).await?;
         let relation =
             relation.ok_or_else(|| Stop::Fail(format!("there is no table {schema}.{table} that this role can see")))?;
         let plan = Plan::make(spec, &relation).map_err(|faults| Stop::Fail(listed(&faults)))?;
-        Ok(Ground { plan, source, source_url, typesense, timeout, job })
+        let plan = plan.placed(&source.place(), &place);
+        Ok(Ground { plan, source, source_url, typesense, timeout, place, job })
     }
 
     /// Where the run stands: where it stopped, or at the beginning, with the collection that it writes to.
     async fn position(&self, lease: &Lease, run: &Run, ground: &mut Ground) -> Result<Position, Stop> {
-        let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+        let state = self.state(lease, &ground.place).await?;
         if let Some(position) = position::find(&self.pool, run.id).await? {
             let is_there = ground.typesense.catch_up(&position.collection).await?;
             if is_there && position.mapping == ground.plan.mapping {
@@ -287,9 +308,6 @@ impl Worker {
                 ground.typesense.delete_collection(&position.collection).await?;
             }
         }
-        let known = state::collections(&self.pool, lease.job_id).await?;
-        let target = collection::choose(&ground.typesense, &ground.job.spec, &ground.plan, &state, &known).await?;
-        self.clear_leftovers(&ground.job, &ground.typesense).await?;
         let since = match ground.plan.cursor_has_time_zone {
             Some(has_time_zone) => ground.source.settled_since(has_time_zone).await?.0,
             None => None,
@@ -298,6 +316,10 @@ impl Worker {
             true => 0,
             false => ground.source.count_without_key(&ground.plan.statement).await?,
         };
+        // Nothing that may take long, or fail, stands between a new collection and its being noted.
+        self.clear_leftovers(&ground.job, &ground.typesense).await?;
+        let known = state::collections(&self.pool, lease.job_id).await?;
+        let target = collection::choose(&ground.typesense, &ground.job.spec, &ground.plan, &state, &known).await?;
         let mut tx = self.pool.begin().await?;
         if !lease::renew(&mut tx, lease).await? {
             return Err(Stop::LeaseLost);
@@ -305,7 +327,7 @@ impl Worker {
         let mapping = &ground.plan.mapping;
         match &target {
             Target::First { collection, is_owned } => {
-                state::set_collection(&mut tx, lease.job_id, collection, *is_owned, mapping).await?;
+                state::set_collection(&mut tx, lease.job_id, &ground.place, collection, *is_owned, mapping).await?;
                 settle::heal_older(&mut tx, lease.job_id, None).await?;
             }
             Target::Beside { collection } => state::forget(&mut tx, lease.job_id, collection).await?,
@@ -331,7 +353,7 @@ impl Worker {
 
     /// What is left once all has been read: a new collection takes its place, and the run is judged.
     async fn complete(&self, lease: &Lease, run: &Run, ground: &mut Ground, position: &Position) -> Result<(), Stop> {
-        let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+        let state = self.state(lease, &ground.place).await?;
         let counts = run::find(&self.pool, run.id).await?.ok_or(Stop::Cancelled)?;
         let failed = counts.failed_count;
         let limit = ground.job.spec.failed_share_limit;
@@ -358,7 +380,7 @@ impl Worker {
             return Err(Stop::LeaseLost);
         }
         if is_beside {
-            state::swap(&mut tx, lease.job_id, &position.collection, &position.mapping).await?;
+            state::swap(&mut tx, lease.job_id, &ground.place, &position.collection, &position.mapping).await?;
             settle::heal_older(&mut tx, lease.job_id, run.started_at).await?;
         }
         settle::end_pass(&mut tx, lease, run.id).await?;
@@ -374,8 +396,8 @@ impl Worker {
     /// Puts the collection before back in its place.
     async fn roll_back(&self, lease: &Lease, run: &Run) -> Result<(), Stop> {
         let job = db::sync::job::find(&self.pool, run.job_id).await?.ok_or(Stop::Cancelled)?;
-        let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
-        let (typesense, _) = self.backend(&job).await?;
+        let Backend { typesense, place, .. } = self.backend(&job).await?;
+        let state = self.state(lease, &place).await?;
         let nothing = || Stop::Fail("there is no collection before the current one".to_owned());
         let previous = state.previous_collection.ok_or_else(nothing)?;
         if !typesense.catch_up(&previous).await? {

@@ -1,4 +1,4 @@
-//! `enqueue_due_syncs`: gives each job that is due a run, and looks after the slots of those that are followed.
+//! `enqueue_due_syncs`: gives each job that is due a run.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
 
 pub(in crate::worker) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
     while enqueue_next(&worker).await? {}
-    Ok(worker.bound_slots().await?)
+    Ok(())
 }
 
 /// One job in one transaction, so that replicas share the work.
