@@ -156,6 +156,24 @@ async fn a_truncated_table_is_compared_and_a_run_may_be_asked_for() {
     syncing.sql("insert into books values (8, 'Still followed', 1)").await;
     settles(&syncing, &job).await;
     assert_eq!(title(&syncing, &job, "8").await.as_deref(), Some("Still followed"));
+    let runs = syncing.call(Method::GET, &job, "/runs").await.expect(200);
+    let triggers: Vec<&Value> =
+        runs["data"]["items"].as_array().expect("runs").iter().map(|run| &run["trigger_source"]).collect();
+    assert_eq!(triggers, ["api", "live", "live"], "a truncation is compared once");
+}
+
+#[tokio::test]
+async fn a_collection_that_somebody_deletes_is_made_again() {
+    let syncing = Syncing::start().await;
+    books(&syncing, 100).await;
+    let job = syncing.job(json!({ "mode": "live" })).await;
+    follows(&syncing, &job).await;
+    let (url, key) = (&syncing.stack.setting.typesense_url, &syncing.stack.setting.typesense_api_key);
+    let collection = format!("{url}/collections/{}_v1", job["collection_name"].as_str().expect("a name"));
+    let delete = syncing.stack.operator().http.delete(collection).header("x-typesense-api-key", key);
+    delete.send().await.expect("an answer").error_for_status().expect("a delete");
+    syncing.sql("update books set title = 'After all' where id = 1").await;
+    settles(&syncing, &job).await;
 }
 
 #[tokio::test]
