@@ -148,12 +148,14 @@ impl From<Refusal> for Error {
     }
 }
 
-/// A sync job, and how its last run went.
+/// A sync job with the properties of a SyncJobSpec, and how its last run went.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SyncJob)]
 pub(super) struct SyncJobView {
     id: Uuid,
+    // Not by its schema, which allows no properties beside its own.
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     spec: Spec,
     last_synced_at: Option<DateTime<Utc>>,
     next_sync_at: Option<DateTime<Utc>>,
