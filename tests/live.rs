@@ -163,6 +163,28 @@ async fn a_truncated_table_is_compared_and_a_run_may_be_asked_for() {
 }
 
 #[tokio::test]
+async fn a_table_that_can_not_be_followed_is_refused_with_what_to_do() {
+    let syncing = Syncing::start().await;
+    syncing
+        .sql(
+            "create table books (id bigint not null unique, title text, price numeric);
+             create view shelf as select 1::bigint as id, 'x' as title",
+        )
+        .await;
+    for (table, said) in [("books", "replica identity"), ("shelf", "only tables")] {
+        let spec = syncing.spec(json!({ "mode": "live", "source_table_name": table }));
+        let refused = syncing.stack.operator().post("/typesense/sync-jobs", &spec).await.expect(422);
+        let fault = &refused["errors"][0];
+        assert_eq!(fault["field"], "mode", "{refused:#}");
+        assert!(fault["message"].as_str().is_some_and(|message| message.contains(said)), "{refused:#}");
+    }
+    syncing.sql("alter table books replica identity full").await;
+    let job = syncing.job(json!({ "mode": "live" })).await;
+    follows(&syncing, &job).await;
+    syncing.call(Method::POST, &job, "/rollback").await.expect(409);
+}
+
+#[tokio::test]
 async fn a_collection_that_somebody_deletes_is_made_again() {
     let syncing = Syncing::start().await;
     books(&syncing, 100).await;

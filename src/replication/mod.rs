@@ -30,7 +30,7 @@ mod tls;
 pub use self::{
     batch::{Batch, Key},
     error::Error,
-    prepare::{Prepared, prepare},
+    prepare::{Prepared, check, prepare},
     publication::drop_publication,
     slot::{HeldBack, drop_slot, held_back},
     stream::{Options, Stream},

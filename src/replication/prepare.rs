@@ -6,7 +6,7 @@ use super::{
     Error, Target,
     publication::Publication,
     slot::{self, Slot},
-    table::Table,
+    table::{Part, Table},
 };
 
 /// The first version whose publications show a partitioned table's changes as its own.
@@ -25,6 +25,25 @@ pub enum Prepared {
     Anew { lost: Option<String> },
 }
 
+/// Checks whether a table can be followed as it and its server are now, and makes nothing.
+///
+/// # Errors
+/// As [`prepare`]'s, but for what concerns slots.
+pub async fn check(source: &mut PgConnection, target: &Target) -> Result<(), Error> {
+    server(source).await?;
+    checked(source, target).await.map(drop)
+}
+
+/// The table with its parts, each of which can be followed.
+async fn checked(source: &mut PgConnection, target: &Target) -> Result<(Table, Vec<Part>), Error> {
+    let table = Table::find(source, target).await?;
+    let parts = table.parts(source).await?;
+    for part in &parts {
+        part.check(source, target).await?;
+    }
+    Ok((table, parts))
+}
+
 /// Makes sure that the changes of a table are kept for its stream: checks the server, the role and the table, and makes the
 /// publication and the slot, or makes them anew where they are not what they should be. Not within a transaction.
 ///
@@ -36,11 +55,7 @@ pub enum Prepared {
 /// slot from being made. [`Error::SlotInUse`] while a slot that must be made anew is held by a reader. [`Error::Standby`].
 pub async fn prepare(source: &mut PgConnection, target: &Target) -> Result<Prepared, Error> {
     let version = server(source).await?;
-    let table = Table::find(source, target).await?;
-    let parts = table.parts(source).await?;
-    for part in &parts {
-        part.check(source, target).await?;
-    }
+    let (table, parts) = checked(source, target).await?;
     let columns = (version >= COLUMN_LISTS).then(|| table.columns_to_publish(&parts)).flatten();
     let wanted = Publication { table: table.id, columns };
     let published = Publication::find(source, &target.name, version >= COLUMN_LISTS).await?;

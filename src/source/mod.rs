@@ -66,6 +66,11 @@ impl Source {
         Ok(())
     }
 
+    /// The connection, for looks at what is not the table itself.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+
     /// Which database this is, whoever reads it.
     pub fn place(&self) -> String {
         let options = &self.options;

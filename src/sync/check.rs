@@ -10,8 +10,9 @@ use crate::{
         schedule::Schedule,
         seal::{self, Sealer},
         slug::label_fault,
-        sync_job::{Spec, Strategy},
+        sync_job::{Mode, Spec, Strategy},
     },
+    replication,
     source::{self, Source},
 };
 
@@ -139,6 +140,13 @@ async fn against_source(url: &str, spec: &Spec) -> Result<Plan, Vec<Fault>> {
         }
         if !faults.is_empty() {
             return Err(faults);
+        }
+    }
+    if spec.mode == Mode::Live {
+        let target = plan.to_follow(spec, String::new());
+        let fault = replication::check(source.connection(), &target).await.err();
+        if let Some(fault) = fault {
+            return Err(vec![Fault { field: "mode".to_owned(), message: fault.to_string() }]);
         }
     }
     source.close().await;

@@ -8,6 +8,7 @@ use crate::{
         fields,
         sync_job::{Mode, Spec, Strategy},
     },
+    replication::Target,
     source::{
         Column, Relation, RelationKind,
         statement::{KeyColumn, Selected, Statement},
@@ -99,6 +100,16 @@ impl Plan {
 }
 
 impl Plan {
+    /// The table as one that is followed, with a slot of this name.
+    pub fn to_follow(&self, spec: &Spec, slot: String) -> Target {
+        Target {
+            schema: spec.source_schema_name.clone(),
+            table: spec.source_table_name.clone(),
+            key_columns: self.statement.id.iter().map(|column| column.name.clone()).collect(),
+            name: slot,
+        }
+    }
+
     /// The plan for a table and a collection that are there, and not elsewhere: what is known of others says nothing of these.
     pub fn placed(mut self, source: &str, backend: &str) -> Self {
         self.mapping = hex::encode(Sha256::digest(json!([self.mapping, source, backend]).to_string().as_bytes()));

@@ -32,7 +32,7 @@ use crate::{
         sync_entry::{Entry, Standing},
         sync_job::Mode,
     },
-    replication::{self, Batch, Prepared, Stream, Target},
+    replication::{self, Batch, Prepared, Stream},
     source::{self, Document, Source, split_id},
     sync::Plan,
     worker::Worker,
@@ -46,8 +46,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_ANEW: Duration = Duration::from_secs(300);
 /// How long a connection may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// Between two looks at what slots hold back.
-const MIND_SLOTS: Duration = Duration::from_secs(5);
 /// How long a job stands still after a fault.
 const STANDS_STILL: Duration = Duration::from_secs(3);
 /// A fault that somebody has to mend is tried again after this long.
@@ -160,12 +158,7 @@ impl Worker {
 
     async fn follow_as_it_is(&self, lease: &Lease, job: Job) -> Result<(), End> {
         let mut following = Following::begin(self, lease, job).await?;
-        let target = Target {
-            schema: following.job.spec.source_schema_name.clone(),
-            table: following.job.spec.source_table_name.clone(),
-            key_columns: following.plan.statement.id.iter().map(|column| column.name.clone()).collect(),
-            name: following.slot.clone(),
-        };
+        let target = following.plan.to_follow(&following.job.spec, following.slot.clone());
         match replication::prepare(&mut following.admin, &target).await {
             Ok(Prepared::Continues) => {}
             Ok(Prepared::Anew { lost }) => {
@@ -382,68 +375,10 @@ impl<'a> Following<'a> {
 }
 
 /// A connection that may do more than read.
-async fn connected(url: &str) -> Result<PgConnection, source::Error> {
+pub(super) async fn connected(url: &str) -> Result<PgConnection, source::Error> {
     let connecting = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect(url)).await;
     connecting
         .map_err(|_| sqlx::Error::PoolTimedOut)
         .and_then(|connected| connected)
         .map_err(source::Error::Unreachable)
-}
-
-/// Looks after slots until the worker stops, whether or not it schedules.
-pub(in crate::worker) async fn mind_slots(worker: &Worker) {
-    while tokio::time::timeout(MIND_SLOTS, worker.shutdown.cancelled()).await.is_err() {
-        if let Err(error) = worker.bound_slots().await {
-            tracing::warn!(%error, "could not look after the replication slots");
-        }
-    }
-}
-
-impl Worker {
-    /// Drops slots that no job wants, and those that hold back too much while nobody reads them.
-    async fn bound_slots(&self) -> Result<(), sqlx::Error> {
-        for slot in live::slots(&self.pool).await? {
-            if slot.is_wanted && slot.is_followed {
-                continue;
-            }
-            match self.bound_slot(&slot).await {
-                Ok(true) => live::forget_slot(&self.pool, &slot).await?,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(slot = slot.name, error, "a replication slot could not be looked at"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the slot is gone now.
-    async fn bound_slot(&self, slot: &live::Slot) -> Result<bool, String> {
-        let told = |error: &dyn std::fmt::Display| error.to_string();
-        let sealer = self.syncs.sealer.as_ref().ok_or("TIDEWELL_SECRET is not set")?;
-        let client =
-            db::client::resolve(&self.pool, &slot.client_id.to_string()).await.map_err(|error| told(&error))?;
-        let client = client.ok_or("its client is gone")?;
-        let url = client.url(sealer).map_err(|error| told(&error))?;
-        let mut source = connected(url.expose()).await.map_err(|error| told(&error))?;
-        let held = replication::held_back(&mut source, &slot.name).await.map_err(|error| told(&error))?;
-        if slot.is_wanted && held.is_none() {
-            // About to be made, or lost: whoever follows the job finds out.
-            return Ok(false);
-        }
-        let is_too_much = held.as_ref().is_some_and(|held| held.bytes > self.syncs.live_wal_limit && !held.active);
-        if slot.is_wanted && !is_too_much {
-            return Ok(false);
-        }
-        if is_too_much && slot.is_wanted {
-            tracing::warn!(
-                slot = slot.name,
-                bytes = held.map(|held| held.bytes),
-                "nobody reads this replication slot and it holds back too much of the log: dropping it"
-            );
-        }
-        replication::drop_slot(&mut source, &slot.name, !slot.is_wanted).await.map_err(|error| told(&error))?;
-        if !slot.is_wanted {
-            replication::drop_publication(&mut source, &slot.name).await.map_err(|error| told(&error))?;
-        }
-        Ok(true)
-    }
 }

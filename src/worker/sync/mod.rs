@@ -7,6 +7,7 @@ mod pass;
 mod run;
 mod scan;
 pub(super) mod schedule;
+mod slots;
 mod stop;
 
 use std::{
@@ -18,8 +19,8 @@ use tidewell_jobs::{Failure, RunSync};
 use tokio::{sync::Semaphore, task::JoinSet};
 use uuid::Uuid;
 
-pub(super) use self::live::mind_slots;
 use self::run::Turn;
+pub(super) use self::slots::mind_slots;
 use super::{SyncOptions, Worker};
 use crate::{
     db::sync::{

@@ -369,11 +369,16 @@ impl Worker {
         let is_beside = state.collection.as_deref() != Some(&position.collection);
         if is_beside {
             if verdict.is_err() {
+                // Its letters stay, for they tell why: the next run that ends well takes away those of rows that are well.
                 ground.typesense.delete_collection(&position.collection).await?;
                 return verdict;
             }
             let written = u64::try_from(counts.imported_count).unwrap_or_default();
             collection::swap(&ground.typesense, run.id, &ground.job.spec, &position.collection, written).await?;
+            // The one that is searched until now stays for a rollback; the one before it goes first, for nobody would know of it after.
+            if let Some(older) = &state.previous_collection {
+                ground.typesense.delete_collection(older).await?;
+            }
         }
         let mut tx = self.pool.begin().await?;
         if !lease::renew(&mut tx, lease).await? {
@@ -383,13 +388,11 @@ impl Worker {
             state::swap(&mut tx, lease.job_id, &ground.place, &position.collection, &position.mapping).await?;
             settle::heal_older(&mut tx, lease.job_id, run.started_at).await?;
         }
+        if is_beside && let Some(older) = &state.previous_collection {
+            state::forget(&mut tx, lease.job_id, older).await?;
+        }
         settle::end_pass(&mut tx, lease, run.id).await?;
         tx.commit().await?;
-        if is_beside && let Some(older) = state.previous_collection {
-            // The one before stays for a rollback.
-            ground.typesense.delete_collection(&older).await?;
-            state::forget(&mut *self.pool.acquire().await?, lease.job_id, &older).await?;
-        }
         verdict
     }
 
