@@ -28,7 +28,8 @@ async fn status(syncing: &Syncing, job: &Value) -> Value {
 async fn follows(syncing: &Syncing, job: &Value) {
     eventually(Duration::from_secs(30), || async {
         let status = status(syncing, job).await;
-        match status["live_lag_ms"].is_number() && status["live_error"].is_null() {
+        let is_followed = status["live_lag_ms"].is_number() && status["live_error"].is_null();
+        match is_followed && status["active_run_id"].is_null() {
             true => Ok(()),
             false => Err(status),
         }
@@ -151,6 +152,7 @@ async fn a_truncated_table_is_compared_and_a_run_may_be_asked_for() {
     follows(&syncing, &job).await;
     syncing.sql("truncate books; insert into books values (7, 'Left', 1)").await;
     settles(&syncing, &job).await;
+    follows(&syncing, &job).await;
     let run = syncing.run(&job).await;
     assert_eq!(Syncing::counts(&run), (0, 0, 0));
     syncing.sql("insert into books values (8, 'Still followed', 1)").await;

@@ -1,10 +1,12 @@
 //! Tables kept fresh in Typesense: what a run writes, and what it leaves alone.
 
+use std::time::Duration;
+
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::syncing::Syncing;
+use crate::support::{eventually, syncing::Syncing};
 
 /// A table of so many books.
 async fn books(syncing: &Syncing, rows: usize) {
@@ -470,4 +472,26 @@ async fn writers_are_never_held_up_and_once_they_rest_one_run_makes_all_equal() 
     assert!(one > 100 && other > 100, "{one}, {other}");
     assert_eq!(syncing.run(&job).await["status"], "success");
     syncing.equals(&job, BOOKS).await;
+}
+
+#[tokio::test]
+async fn a_run_reads_each_row_once_and_not_once_for_every_range() {
+    const ROWS: i64 = 30_000;
+    let syncing = Syncing::start().await;
+    books(&syncing, ROWS as usize).await;
+    syncing.sql("analyze books").await;
+    let read = async || {
+        // What a session has read is counted when it ends, or when it is asked to.
+        let read = "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables where relname = 'books'";
+        sqlx::query_scalar::<_, i64>(read).fetch_one(&syncing.source).await.expect("a count")
+    };
+    let before = read().await;
+    let job = syncing.job(json!({})).await;
+    assert_eq!(Syncing::counts(&syncing.run(&job).await), (ROWS, 0, 0));
+    let rows = eventually(Duration::from_secs(20), || async {
+        let rows = read().await - before;
+        if rows >= 2 * ROWS { Ok(rows) } else { Err(rows) }
+    })
+    .await;
+    assert!(rows < 3 * ROWS, "once to count them and once to read them, not {rows}");
 }

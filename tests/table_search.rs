@@ -61,6 +61,27 @@ async fn a_table_is_searched_by_its_job_or_by_its_names() {
 }
 
 #[tokio::test]
+async fn a_search_is_made_with_the_backends_search_key() {
+    let syncing = Syncing::start().await;
+    let job = books(&syncing).await;
+    let operator = syncing.stack.operator();
+    let (url, key) = (&syncing.stack.setting.typesense_url, &syncing.stack.setting.typesense_api_key);
+    let wanted = json!({ "description": "search", "actions": ["documents:search"], "collections": ["*"] });
+    let made = operator.http.post(format!("{url}/keys")).header("x-typesense-api-key", key).json(&wanted).send().await;
+    let made: Value = made.expect("an answer").json().await.expect("a key");
+    let backend = format!("/typesense/backends/{}", syncing.profile_id.as_str().expect("an id"));
+    let search = async || operator.post("/typesense/search", &json!({ "job_id": job["id"], "q": "lantern" })).await;
+    operator.patch(&backend, &json!({ "search_api_key": made["value"] })).await.expect(200);
+    assert_eq!(search().await.expect(200)["data"]["result"]["found"], 600);
+    // Without fields of its own the job's texts are searched, which only the other key may ask for.
+    let id = job["id"].as_str().expect("an id");
+    operator.patch(&format!("/typesense/sync-jobs/{id}"), &json!({ "query_by_fields": [] })).await.expect(200);
+    assert_eq!(search().await.expect(200)["data"]["query_by"], json!(["title", "author"]));
+    operator.patch(&backend, &json!({ "search_api_key": "no-such-key" })).await.expect(200);
+    assert_eq!(search().await.expect(503)["error"], "unavailable");
+}
+
+#[tokio::test]
 async fn drift_is_found_and_repaired() {
     let syncing = Syncing::start().await;
     let job = books(&syncing).await;
