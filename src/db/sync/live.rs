@@ -50,10 +50,10 @@ pub async fn set_compared_slot(pool: &PgPool, lease: &Lease, slot: Option<&str>)
         .map(drop)
 }
 
-/// Lets a comparison that is under way begin anew.
+/// Lets a comparison that is under way begin anew, as after a change of the mapping.
 pub async fn begin_comparison_anew(pool: &PgPool, lease: &Lease) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "delete from tidewell.sync_positions as position using public.typesense_sync_runs as run
+        "update tidewell.sync_positions as position set mapping = '' from public.typesense_sync_runs as run
          where run.id = position.run_id and run.job_id = $1 and run.status in ('queued', 'running', 'paused')
            and exists (select from tidewell.sync_states where job_id = $1 and fence = $2)",
     )

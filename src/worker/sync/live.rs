@@ -106,7 +106,13 @@ impl Worker {
                 Err(End::Stop(Stop::Shutdown | Stop::LeaseLost | Stop::Cancelled)) | Ok(()) => return Ok(()),
                 Err(End::Stop(Stop::Database(error))) => return Err(error),
                 Err(End::Stop(Stop::Pause(reason))) => return self.stand_still(lease, &reason, STANDS_STILL).await,
-                Err(End::Stop(Stop::Fail(reason))) => return self.stand_still(lease, &reason, STANDS_STILL_LONG).await,
+                Err(End::Stop(Stop::Fail(reason))) => {
+                    // A run that somebody asked for meets the same fault, and ends with it.
+                    if run::active(&self.pool, lease.job_id).await?.is_some() {
+                        self.compare(lease, false).await?;
+                    }
+                    return self.stand_still(lease, &reason, STANDS_STILL_LONG).await;
+                }
                 Err(End::Stream(error)) => {
                     if error.needs_new_slot() {
                         live::set_compared_slot(&self.pool, lease, None).await?;
