@@ -1,13 +1,12 @@
 //! From a job's wishes and the table as it is to how its rows become documents, or to what has to change first.
 
+mod fields;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{
-        fields,
-        sync_job::{Mode, Spec, Strategy},
-    },
+    domain::sync_job::{Mode, Spec, Strategy},
     replication::Target,
     source::{
         Column, Relation, RelationKind,
@@ -65,8 +64,8 @@ impl Plan {
         let id = id_columns(spec, relation, &mut faults);
         let key = scan_key(spec, relation, &id, &mut faults);
         let cursor = cursor(spec, relation, &mut faults);
-        let fields = declared(spec, relation, &selected, &mut faults);
-        judge_fields(spec, &fields, &mut faults);
+        let fields = fields::declared(spec, relation, &selected, &mut faults);
+        fields::judge(spec, &fields, &mut faults);
         if spec.mode == Mode::Live {
             if !matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable) {
                 faults.add("mode", "only tables can be followed live: a view has no log of its changes");
@@ -97,9 +96,7 @@ impl Plan {
             estimated_rows: relation.estimated_rows,
         })
     }
-}
 
-impl Plan {
     /// The table as one that is followed, with a slot of this name.
     pub fn to_follow(&self, spec: &Spec, slot: String) -> Target {
         Target {
@@ -252,100 +249,6 @@ fn cursor<'r>(spec: &Spec, relation: &'r Relation, faults: &mut Faults) -> Optio
         Some(column) => return Some(column),
     }
     None
-}
-
-/// The fields as Typesense is told of them.
-fn declared(spec: &Spec, relation: &Relation, selected: &[Selected], faults: &mut Faults) -> Vec<Value> {
-    let is_named = |names: &[String], field: &str| names.iter().any(|name| name == field);
-    let mut fields = Vec::new();
-    for one in selected {
-        let Some(column) = relation.column(&one.column) else { continue };
-        let Ok(conversion) = column.conversion(property(spec, &one.column, "type")) else { continue };
-        let mut field = json!({ "name": one.field, "type": conversion.field_type });
-        let is_default_sort = spec.default_sort_field.as_deref() == Some(&one.field);
-        if is_default_sort && !column.not_null && relation.kind.has_constraints() {
-            faults.add(
-                "default_sort_field",
-                format!("{} may be null: `{}`, or leave it out", one.column, set_not_null(relation, &one.column)),
-            );
-        }
-        if !is_default_sort {
-            field["optional"] = json!(true);
-        }
-        if is_named(&spec.facet_by_fields, &one.field) {
-            field["facet"] = json!(true);
-        }
-        if is_named(&spec.sort_by_fields, &one.field) {
-            field["sort"] = json!(true);
-        }
-        let given = config(spec, &one.column)
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| !["name", "type"].contains(&name.as_str()));
-        for (name, value) in given {
-            field[name] = value.clone();
-        }
-        fields.push(field);
-    }
-    fields
-}
-
-/// Lists of fields name fields, and what Typesense would refuse is told by the column.
-fn judge_fields(spec: &Spec, fields: &[Value], faults: &mut Faults) {
-    let type_of = |name: &str| {
-        fields.iter().find(|field| field["name"] == name).and_then(|field| field["type"].as_str()).map(str::to_owned)
-    };
-    let there = || fields.iter().filter_map(|field| field["name"].as_str()).collect::<Vec<_>>().join(", ");
-    let lists = [
-        ("query_by_fields", &spec.query_by_fields),
-        ("facet_by_fields", &spec.facet_by_fields),
-        ("sort_by_fields", &spec.sort_by_fields),
-    ];
-    for (list, names) in lists {
-        for name in names {
-            // Within an object there may be any field.
-            let nested = name
-                .split_once('.')
-                .and_then(|(parent, _)| type_of(parent))
-                .is_some_and(|kind| kind.starts_with("object"));
-            match type_of(name) {
-                None if nested => {}
-                None => faults.add(list, format!("there will be no field {name:?}; there will be {}", there())),
-                Some(kind) if list == "query_by_fields" && !kind.starts_with("string") => faults.add(
-                    list,
-                    format!("{name} is {kind}, and searches look in texts: give its column {{\"type\": \"string\"}} in field_config"),
-                ),
-                Some(kind) if list != "query_by_fields" && kind.starts_with("object") => {
-                    faults.add(list, format!("{name} is {kind}: name a field within it, such as {name}.color"));
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    if let Some(name) = &spec.default_sort_field
-        && type_of(name).is_none()
-    {
-        faults.add("default_sort_field", format!("there will be no field {name:?}; there will be {}", there()));
-        return;
-    }
-    for fault in fields::faults(fields, spec.default_sort_field.as_deref()) {
-        match fault.place.as_str() {
-            "defaultSortingField" => faults.add("default_sort_field", fault.message),
-            "fields" => faults.add("selected_columns", format!("what is selected beside the id {}", fault.message)),
-            place => {
-                let position: Option<usize> = place
-                    .strip_prefix("fields[")
-                    .and_then(|rest| rest.split_once(']'))
-                    .and_then(|(n, _)| n.parse().ok());
-                let name =
-                    position.and_then(|n| fields.get(n)).and_then(|field| field["name"].as_str()).unwrap_or_default();
-                let property = place.split_once("].").map_or("name", |(_, property)| property);
-                let hint =
-                    if property == "name" { ": give its column another {\"name\": …} in field_config" } else { "" };
-                faults.add("field_config", format!("the field {name}, {property}: {}{hint}", fault.message));
-            }
-        }
-    }
 }
 
 /// The mapping as a text, and as a seed for hashes.
