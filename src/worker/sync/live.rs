@@ -104,7 +104,11 @@ impl Worker {
                     Turn::Left => return Ok(()),
                 },
                 Err(End::Stop(Stop::Shutdown | Stop::LeaseLost | Stop::Cancelled)) | Ok(()) => return Ok(()),
-                Err(End::Stop(Stop::Database(error))) => return Err(error),
+                Err(End::Stop(Stop::Database(error))) if db::is_unavailable(&error) => return Err(error),
+                Err(End::Stop(Stop::Database(error))) => {
+                    let reason = format!("Tidewell's own database refused a statement: {error}");
+                    return self.stand_still(lease, &reason, STANDS_STILL_LONG).await;
+                }
                 Err(End::Stop(Stop::Pause(reason))) => return self.stand_still(lease, &reason, STANDS_STILL).await,
                 Err(End::Stop(Stop::Fail(reason))) => {
                     // A run that somebody asked for meets the same fault, and ends with it.

@@ -226,7 +226,7 @@ impl Worker {
                 is_resumed: position.ordinal > 0,
                 cursor: Cursor::at(position.position.clone(), position.ordinal),
             };
-            // The count is for those who watch; the pass does not wait for it.
+            // The count is for those who watch: reading does not wait for it, and the run's end a few seconds at most.
             let (done, counted) = futures::join!(pass.run(scan), counting);
             done?;
             if let Err(error) = counted {
