@@ -21,7 +21,6 @@ pub use error::Error;
 pub use outline::{ColumnOutline, Outline};
 pub use read::{Range, Read};
 pub use row::{Document, Row, RowFault, split_id};
-pub use since::Since;
 pub use tables::Table;
 
 /// How long a connection may take to be made.

@@ -9,15 +9,11 @@ const MARGIN: &str = "1 minute";
 /// A timestamp without a time zone may be of any: as far as two zones can be apart, and then some.
 const ANY_ZONE: &str = "27 hours";
 
-/// Which rows the next pass must read whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Since(pub Option<DateTime<Utc>>);
-
 impl Source {
     /// The moment before which everything that a cursor column says is committed and can be seen now: the start of the oldest
     /// transaction that is open. `None` where that can't be known, because this role may not see what others do.
-    pub async fn settled_since(&mut self, has_time_zone: bool) -> Result<Since, Error> {
-        let since = sqlx::query_scalar(
+    pub async fn settled_since(&mut self, has_time_zone: bool) -> Result<Option<DateTime<Utc>>, Error> {
+        sqlx::query_scalar(
             // A standby does not know of its primary's transactions.
             "select case when not bool_or(is_hidden) and not pg_is_in_recovery() then min(began) - $1::interval end
              from (
@@ -36,7 +32,6 @@ impl Source {
         .bind(if has_time_zone { MARGIN } else { ANY_ZONE })
         .fetch_one(&mut self.conn)
         .await
-        .map_err(Error::of)?;
-        Ok(Since(since))
+        .map_err(Error::of)
     }
 }

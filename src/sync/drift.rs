@@ -75,13 +75,12 @@ pub async fn verify(pool: &PgPool, sealer: &Sealer, job: &Job) -> Result<Drift, 
 /// Has everything that has drifted written or deleted by a run, whatever is known of it; `None` where one is under way, which does it.
 pub async fn repair(pool: &PgPool, job: &Job, drift: &Drift, trigger: Trigger) -> Result<Option<Uuid>, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let Some(collection) = state::find(pool, job.id).await?.and_then(|state| state.collection) else { return Ok(None) };
+    let Some(collection) = state::join_runs(&mut tx, job.id).await? else { return Ok(None) };
     let ids: Vec<&str> = drift.ids.iter().map(String::as_str).collect();
     overlay::look_at(&mut tx, job.id, &collection, &ids).await?;
     let queued = request::queue(&mut tx, job.id, trigger).await?;
     if queued.is_none() {
-        // Whoever is at it may have read all of it already.
-        state::set_repair_due(&mut tx, job.id).await?;
+        state::make_due_after_pass(&mut tx, job.id).await?;
     }
     tx.commit().await?;
     Ok(queued.map(|run| run.id))

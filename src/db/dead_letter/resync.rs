@@ -1,7 +1,7 @@
 //! Redriving the rows of a sync job: it is told to look at them again. A letter goes when the job has written its row, or found that
 //! the row is gone; until then it stays.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use tidewell_jobs::RunSync;
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::{
 use crate::db::sync::{
     overlay,
     run::{self, Trigger},
+    state,
 };
 
 /// What became of the letters of one job.
@@ -35,7 +36,7 @@ pub(super) async fn retry(
     let (mut after, mut has_run) = (None, false);
     loop {
         let mut tx = pool.begin().await?;
-        let collection = join_runs(&mut tx, job_id).await?;
+        let collection = state::join_runs(&mut tx, job_id).await?;
         let letters = hold(&mut tx, selection, share, after).await?;
         after = letters.last().map(|letter| letter.id);
         note(&mut tx, &ids(&letters), "retry", by).await?;
@@ -49,7 +50,7 @@ pub(super) async fn retry(
                     has_run = true;
                     tidewell_jobs::enqueue(&mut tx, &[RunSync { job_id }]).await?;
                 }
-                None => make_due_after_pass(&mut tx, job_id).await?,
+                None => state::make_due_after_pass(&mut tx, job_id).await?,
             }
         }
         tx.commit().await?;
@@ -60,36 +61,4 @@ pub(super) async fn retry(
             return Ok(done);
         }
     }
-}
-
-/// The collection of a job, if there is one yet. Until the transaction ends no run of the job settles or ends: one that was about to has
-/// ended before, and is followed by another, or finds what is marked.
-///
-/// In the order in which a run settles and a job is deleted: what is known of the job, the job, its letters.
-async fn join_runs(conn: &mut PgConnection, job_id: Uuid) -> Result<Option<String>, sqlx::Error> {
-    let collection: Option<Option<String>> =
-        sqlx::query_scalar("select collection from tidewell.sync_states where job_id = $1 for no key update")
-            .bind(job_id)
-            .fetch_optional(&mut *conn)
-            .await?;
-    sqlx::query("select from public.typesense_sync_jobs where id = $1 for key share")
-        .bind(job_id)
-        .execute(conn)
-        .await?;
-    Ok(collection.flatten())
-}
-
-/// A run that has read everything looks at nothing any more: the job is due as soon as it has ended.
-async fn make_due_after_pass(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update tidewell.sync_states set repair_at = clock_timestamp()
-         where job_id = $1
-           and exists (select from tidewell.sync_positions as position
-                       join public.typesense_sync_runs as run on run.id = position.run_id
-                       where run.job_id = $1 and position.is_done)",
-    )
-    .bind(job_id)
-    .execute(conn)
-    .await
-    .map(drop)
 }

@@ -120,13 +120,36 @@ pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx
         .map(drop)
 }
 
-/// Makes a look at what is marked due.
-pub async fn set_repair_due(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("update tidewell.sync_states set repair_at = least(repair_at, clock_timestamp()) where job_id = $1")
+/// The collection of a job, if there is one yet. Until the transaction ends no run of the job settles or ends: one that was about to has
+/// ended before, and is followed by another, or finds what is marked.
+///
+/// In the order in which a run settles and a job is deleted: what is known of the job, the job, its letters.
+pub async fn join_runs(conn: &mut PgConnection, job_id: Uuid) -> Result<Option<String>, sqlx::Error> {
+    let collection: Option<Option<String>> =
+        sqlx::query_scalar("select collection from tidewell.sync_states where job_id = $1 for no key update")
+            .bind(job_id)
+            .fetch_optional(&mut *conn)
+            .await?;
+    sqlx::query("select from public.typesense_sync_jobs where id = $1 for key share")
         .bind(job_id)
         .execute(conn)
-        .await
-        .map(drop)
+        .await?;
+    Ok(collection.flatten())
+}
+
+/// A run that has read everything looks at nothing any more: the job is due as soon as it has ended.
+pub async fn make_due_after_pass(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.sync_states set repair_at = clock_timestamp()
+         where job_id = $1
+           and exists (select from tidewell.sync_positions as position
+                       join public.typesense_sync_runs as run on run.id = position.run_id
+                       where run.job_id = $1 and position.is_done)",
+    )
+    .bind(job_id)
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// Forgets what is known of the documents in a collection.

@@ -29,6 +29,7 @@ use crate::{
         },
     },
     domain::{
+        sensitive::Sensitive,
         sync_entry::{Entry, Standing},
         sync_job::Mode,
     },
@@ -77,6 +78,7 @@ struct Following<'a> {
     job: Job,
     plan: Plan,
     source: Source,
+    source_url: Sensitive,
     admin: PgConnection,
     importer: Importer,
     slot: String,
@@ -191,11 +193,8 @@ impl Worker {
         if live::compared_slot(&self.pool, lease.job_id).await?.as_deref() != Some(&following.slot) {
             return Err(End::Compare { is_joined: true });
         }
-        let client = db::client::resolve(&self.pool, &following.job.spec.source_client_name).await?;
-        let client = client.ok_or(Stop::Cancelled)?;
-        let url = client.url(self.sealer()?).map_err(|error| Stop::Fail(error.to_string()))?;
         let options = replication::Options { patience: LOOK, ..replication::Options::default() };
-        let mut stream = Stream::open(url.expose(), &target, &options).await.map_err(End::Stream)?;
+        let mut stream = Stream::open(following.source_url.expose(), &target, &options).await.map_err(End::Stream)?;
         tracing::info!(job_id = %lease.job_id, "following the table");
         let ended = following.read(&mut stream).await;
         stream.close().await;
@@ -228,6 +227,7 @@ impl<'a> Following<'a> {
             lease,
             plan: ground.plan,
             source: ground.source,
+            source_url: ground.source_url,
             admin,
             importer,
             slot,

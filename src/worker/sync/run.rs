@@ -309,7 +309,7 @@ impl Worker {
             }
         }
         let since = match ground.plan.cursor_has_time_zone {
-            Some(has_time_zone) => ground.source.settled_since(has_time_zone).await?.0,
+            Some(has_time_zone) => ground.source.settled_since(has_time_zone).await?,
             None => None,
         };
         let without_key = match ground.plan.key_is_sure {
