@@ -651,6 +651,175 @@ end if;
 end
 $provision$;
 
+do $provision$
+begin
+if not exists (select from public._sqlx_migrations where version = 5) then
+execute $migration$-- Versions of an index, each a collection of its own: one is live, another may be built beside it, former ones are kept for a
+-- rollback. ARCHITECTURE.md gives the reasons.
+
+alter table tidewell.indexes
+    -- The live version.
+    add column version integer not null default 1,
+    -- What documents are embedded from, and by which model; null: they have no vectors.
+    add column embedding jsonb;
+
+create table tidewell.index_versions (
+    index_id uuid not null references tidewell.indexes (id),
+    number integer not null check (number > 0),
+    collection text not null unique,
+    fields jsonb not null,
+    default_sorting_field text,
+    embedding jsonb,
+    -- What its vectors were made by: vectors of another fingerprint are never put beside them. Null until the first is made.
+    fingerprint jsonb,
+    -- What changes in the record is listed (version_changes) for versions that are built or retired.
+    state text not null check (state in ('building', 'live', 'retired', 'dropped')),
+    created_at timestamptz not null default now(),
+    live_at timestamptz,
+    retired_at timestamptz,
+    primary key (index_id, number)
+);
+create unique index index_versions_live on tidewell.index_versions (index_id) where state = 'live';
+create index index_versions_retired on tidewell.index_versions (retired_at) where state = 'retired';
+
+insert into tidewell.index_versions
+    (index_id, number, collection, fields, default_sorting_field, state, created_at, live_at)
+select id, 1, coalesce(collection, alias || '_v1'), fields, default_sorting_field, 'live', created_at, created_at
+from tidewell.indexes;
+
+-- Whoever makes another version live asks for the lanes: they are not leased anew until then, and their holders give them up.
+alter table tidewell.lanes add column wanted_until timestamptz not null default '-infinity';
+
+-- Documents whose record has changed since a version that is not live was given them, or was live.
+create table tidewell.version_changes (
+    index_id uuid not null,
+    number integer not null,
+    document_id text collate "C" not null,
+    -- The record's version that made the change, to tell a later change from the one that was taken.
+    document_version bigint not null,
+    primary key (index_id, number, document_id)
+) with (autovacuum_vacuum_scale_factor = 0.05);
+
+-- Documents that the collection of a version that is being made live does not take.
+create table tidewell.version_refusals (
+    index_id uuid not null,
+    number integer not null,
+    document_id text collate "C" not null,
+    code text not null,
+    message text not null,
+    primary key (index_id, number, document_id)
+);
+
+-- Requests to the collection of a version that is being made live, whose answer is not known.
+create table tidewell.version_flights (
+    id uuid primary key,
+    index_id uuid not null,
+    number integer not null,
+    fence bigint not null,
+    document_ids text[] not null,
+    -- When nothing of the request can be alive any more.
+    doubted_until timestamptz not null
+);
+create index version_flights_by_version on tidewell.version_flights (index_id, number);
+
+-- Reindexing and rolling back: how a version becomes the live one.
+create table tidewell.reindexes (
+    -- Also the id of the job that its caller was told.
+    id uuid primary key,
+    organization_id uuid not null,
+    index_id uuid not null references tidewell.indexes (id),
+    kind text not null check (kind in ('reindex', 'rollback', 'in_place')),
+    -- The version that is to be live; for a change in place the one that is.
+    number integer not null,
+    -- How many documents may be refused; null: any number.
+    max_refused bigint,
+    status text not null default 'queued' check (status in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+    phase text not null default 'waiting' check (phase in ('waiting', 'building', 'catching_up', 'swapping', 'done')),
+    cancel_requested boolean not null default false,
+    -- Documents to be written, those that are, and those that were refused.
+    total bigint not null default 0,
+    done bigint not null default 0,
+    refused bigint not null default 0,
+    -- The id behind which the record has not been copied yet; null: all of it is.
+    position text collate "C" default '',
+    error text,
+    requested_by text not null,
+    request_id text not null,
+    fence bigint not null default 0,
+    leased_by text,
+    leased_until timestamptz not null default '-infinity',
+    next_try_at timestamptz not null default now(),
+    enqueued_at timestamptz not null default now(),
+    started_at timestamptz,
+    finished_at timestamptz
+);
+create unique index reindexes_under_way on tidewell.reindexes (index_id) where status in ('queued', 'running');
+create index reindexes_by_index on tidewell.reindexes (index_id, id desc);
+
+-- The last comparison of each index's collection with the record.
+create table tidewell.index_checks (
+    index_id uuid primary key references tidewell.indexes (id),
+    -- When the next is due, and until when somebody is at it.
+    due_at timestamptz not null default now(),
+    leased_until timestamptz not null default '-infinity',
+    checked_at timestamptz,
+    documents bigint,
+    missing bigint,
+    extra bigint,
+    stale bigint,
+    repaired bigint,
+    error text
+);
+create index index_checks_due on tidewell.index_checks (due_at);
+insert into tidewell.index_checks (index_id) select id from tidewell.indexes;
+$migration$;
+insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
+values (5, 'versions', true, decode('c9a4cba5b9f1deb3c5ca45dc55140f7c53908e0681efd4da5b930cfd7e3fe00d6128392461df535f101842b531059731', 'hex'), 0);
+end if;
+end
+$provision$;
+
+do $provision$
+begin
+if not exists (select from public._sqlx_migrations where version = 6) then
+execute $migration$-- Vectors of texts, so that none is made twice, and documents that were written without one.
+
+-- By a hash of the text and of all that decides the vector; shared by all processes, bounded by `prune_finished`.
+create table tidewell.embeddings (
+    key bytea primary key,
+    -- Little-endian 32-bit floats.
+    vector bytea not null,
+    used_on date not null default current_date
+);
+-- Floats don't compress: trying costs more than it brings.
+alter table tidewell.embeddings alter column vector set storage external;
+create index embeddings_by_use on tidewell.embeddings (used_on);
+
+-- Documents of indexes that go without vectors while their model is away: projected again once it is back.
+create table tidewell.embedding_debts (
+    index_id uuid not null,
+    document_id text collate "C" not null,
+    primary key (index_id, document_id)
+);
+$migration$;
+insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
+values (6, 'embeddings', true, decode('27133242c508a2c0c3c1bd6030e71d40ccaa69b530b2a1ca41a653d8adf90fa93b44efe22415b37fe0d9da4019d85da8', 'hex'), 0);
+end if;
+end
+$provision$;
+
+do $provision$
+begin
+if not exists (select from public._sqlx_migrations where version = 7) then
+execute $migration$-- What the documents of a sync job are embedded from, and by which model; null: they have no vectors.
+alter table public.typesense_sync_jobs add column if not exists embedding jsonb;
+$migration$;
+insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
+values (7, 'sync embedding', true, decode('96557e6de7c3a52ab76e9fb21f4f7cf73fe3c5e0d6bdef05f72d253193ae3d0b3928059e52f9a11d1a0f32ddd67760c7', 'hex'), 0);
+end if;
+end
+$provision$;
+
 create schema if not exists apalis;
 
 create table if not exists apalis._sqlx_migrations (

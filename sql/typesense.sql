@@ -128,3 +128,6 @@ cross join lateral (
     select job.enabled
            and coalesce(job.last_synced_at < now() - make_interval(mins => job.stale_after_minutes), true) as is_stale
 ) as freshness;
+
+-- What the documents of a sync job are embedded from, and by which model; null: they have no vectors.
+alter table public.typesense_sync_jobs add column if not exists embedding jsonb;

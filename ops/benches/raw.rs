@@ -43,7 +43,7 @@ impl Typesense {
 
     /// A new collection of the very schema that the gateway gives an index of these fields.
     pub(crate) async fn create(&self, name: &str, fields: &[Value]) -> anyhow::Result<()> {
-        self.create_plain(name, &fields::collection_fields(fields)).await
+        self.create_plain(name, &fields::collection_fields(fields, None)).await
     }
 
     /// A new collection of these fields and no more.

@@ -9,7 +9,7 @@ use tidewell::{
         self,
         index::{Changes, Index, NewIndex},
     },
-    domain::fields,
+    domain::{embedding::Embedding, fields},
 };
 
 use super::{
@@ -55,6 +55,9 @@ pub(crate) struct Create {
     /// The number to sort by where a search doesn't say
     #[arg(long, value_name = "FIELD")]
     default_sorting_field: Option<String>,
+    /// What documents are embedded from: `{"from": ["title"], "model": "local:all-MiniLM-L6-v2"}`, or a file of it
+    #[arg(long, value_name = "JSON|FILE")]
+    embedding: Option<String>,
     /// How often a failed write is tried before it is a dead letter [default: 8]
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=100))]
     max_attempts: Option<i32>,
@@ -117,7 +120,9 @@ async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
     organization::check_slug(&create.slug)?;
     let fields = read_fields(&create.fields)?;
     let default_sorting_field = create.default_sorting_field.as_deref();
-    let faults = fields::faults(&fields, default_sorting_field);
+    let embedding = create.embedding.as_deref().map(read_embedding).transpose()?;
+    let mut faults = fields::faults(&fields, default_sorting_field);
+    faults.extend(embedding.iter().flat_map(|embedding| embedding.faults(&fields)));
     if !faults.is_empty() {
         let faults: Vec<String> =
             faults.into_iter().map(|fault| format!("{} {}", fault.place, fault.message)).collect();
@@ -128,6 +133,7 @@ async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
         slug: &create.slug,
         fields: &fields,
         default_sorting_field,
+        embedding: embedding.as_ref(),
         max_attempts: create.max_attempts,
         cache_seconds: create.cache_seconds,
     };
@@ -154,6 +160,12 @@ fn read_fields(given: &str) -> anyhow::Result<Vec<Value>> {
     }
 }
 
+/// What documents are embedded from, as the API takes it.
+fn read_embedding(given: &str) -> anyhow::Result<Embedding> {
+    let text = input::json_or_file(given, "embedding")?;
+    serde_json::from_str(&text).context("the embedding can't be read: it is {\"from\": [fields], \"model\": name}")
+}
+
 /// The index of that id or slug, within an organization where one is named.
 pub(super) async fn find(pool: &PgPool, organization: Option<&str>, name: &str) -> anyhow::Result<Index> {
     let organization_id = match organization {
@@ -174,7 +186,9 @@ fn view(index: &Index) -> Value {
         "slug": index.slug,
         "fields": index.fields,
         "defaultSortingField": index.default_sorting_field,
+        "embedding": index.embedding,
         "alias": index.alias,
+        "version": index.version,
         "collection": index.collection,
         "maxAttempts": index.max_attempts,
         "cacheSeconds": index.cache_seconds,

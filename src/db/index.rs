@@ -5,13 +5,13 @@ use sqlx::{FromRow, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::plan::{self, CapReached};
-use crate::domain::lane::LANES;
+use crate::domain::{embedding::Embedding, lane::LANES};
 
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
     () => {
-        "id, organization_id, slug, fields, default_sorting_field, alias, collection, max_attempts, cache_seconds,
-         created_at"
+        "id, organization_id, slug, fields, default_sorting_field, embedding, alias, version, collection, max_attempts,
+         cache_seconds, created_at"
     };
 }
 
@@ -24,8 +24,12 @@ pub struct Index {
     /// Typesense fields, as the operator gave them.
     pub fields: Json<Vec<serde_json::Value>>,
     pub default_sorting_field: Option<String>,
+    /// What its documents are embedded from; `None`: they have no vectors.
+    pub embedding: Option<Json<Embedding>>,
     pub alias: String,
-    /// The physical collection, once made.
+    /// The live version.
+    pub version: i32,
+    /// The live version's collection, once made.
     pub collection: Option<String>,
     pub max_attempts: i32,
     /// For how long the answer to a search may be given again; 0: never.
@@ -39,6 +43,7 @@ pub struct NewIndex<'a> {
     pub slug: &'a str,
     pub fields: &'a [serde_json::Value],
     pub default_sorting_field: Option<&'a str>,
+    pub embedding: Option<&'a Embedding>,
     pub max_attempts: Option<i32>,
     pub cache_seconds: Option<i32>,
 }
@@ -55,9 +60,10 @@ pub async fn insert(
         return Ok(Err(reached));
     }
     let index: Index = sqlx::query_as(concat!(
-        "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, alias, max_attempts,
-                                       cache_seconds)
-         select $1, id, $3, $4, $5, short_id || '_' || $3, coalesce($6, 8), coalesce($7, 0) from tidewell.organizations where id = $2
+        "insert into tidewell.indexes (id, organization_id, slug, fields, default_sorting_field, embedding, alias,
+                                       max_attempts, cache_seconds)
+         select $1, id, $3, $4, $5, $6, short_id || '_' || $3, coalesce($7, 8), coalesce($8, 0)
+         from tidewell.organizations where id = $2
          returning ",
         columns!()
     ))
@@ -66,6 +72,7 @@ pub async fn insert(
     .bind(new.slug)
     .bind(Json(new.fields))
     .bind(new.default_sorting_field)
+    .bind(new.embedding.map(Json))
     .bind(new.max_attempts)
     .bind(new.cache_seconds)
     .fetch_one(&mut *tx)
@@ -78,6 +85,19 @@ pub async fn insert(
     sqlx::query("insert into tidewell.backlogs (index_id, slot) select $1, generate_series(0, $2 - 1)")
         .bind(index.id)
         .bind(super::backlog::SLOTS)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "insert into tidewell.index_versions
+             (index_id, number, collection, fields, default_sorting_field, embedding, state, live_at)
+         select id, version, alias || '_v' || version, fields, default_sorting_field, embedding, 'live', now()
+         from tidewell.indexes where id = $1",
+    )
+    .bind(index.id)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("insert into tidewell.index_checks (index_id, due_at) values ($1, now() + interval '1 day')")
+        .bind(index.id)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;

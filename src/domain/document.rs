@@ -12,6 +12,10 @@ use serde_json::value::RawValue;
 pub const TENANT_FIELD: &str = "tenantId";
 /// The stored, unindexed field that carries a document's version, so that a stale landing can be seen.
 pub const VERSION_FIELD: &str = "_tidewell_version";
+/// The field that carries a document's vector, where its index has an embedding.
+pub const VECTOR_FIELD: &str = "_tidewell_vector";
+/// The fields that Tidewell alone sets: nobody sends, declares or searches by them.
+pub const OWN_FIELDS: [&str; 3] = [TENANT_FIELD, VERSION_FIELD, VECTOR_FIELD];
 
 /// Documents one request may carry.
 pub const MAX_DOCUMENTS: usize = 1000;
@@ -213,6 +217,7 @@ impl<'de> Deserialize<'de> for Head<'de> {
                         }
                         TENANT_FIELD => head.reserved = Some(TENANT_FIELD),
                         VERSION_FIELD => head.reserved = Some(VERSION_FIELD),
+                        VECTOR_FIELD => head.reserved = Some(VECTOR_FIELD),
                         _ => {}
                     }
                     map.next_value::<IgnoredAny>()?;

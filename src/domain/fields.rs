@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use super::document::{TENANT_FIELD, VERSION_FIELD};
+use super::document::{OWN_FIELDS, TENANT_FIELD, VECTOR_FIELD, VERSION_FIELD};
 
 /// Fields one index may have.
 pub const MAX_FIELDS: usize = 250;
@@ -78,7 +78,7 @@ fn judge_name<'a>(field: &'a Map<String, Value>, names: &mut HashSet<&'a str>, f
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(|c| c.is_control() || c == ',') {
         // A list of names is text with commas, for Typesense.
         fault("name", format!("must be 1 to {MAX_NAME_BYTES} bytes without commas and control characters"));
-    } else if ["id", TENANT_FIELD, VERSION_FIELD].contains(&name) {
+    } else if name == "id" || OWN_FIELDS.contains(&name) {
         fault("name", format!("{name} is always there and can't be declared"));
     } else if !names.insert(name) {
         fault("name", format!("{name} stands twice"));
@@ -169,13 +169,16 @@ pub fn searchable(fields: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// The fields of the index's collection: its own, and the two that Tidewell sets in every document.
-pub fn collection_fields(fields: &[Value]) -> Vec<Value> {
+/// The fields of the index's collection: its own, and those that Tidewell sets; `dimensions` are those of its vectors, if it has some.
+pub fn collection_fields(fields: &[Value], dimensions: Option<usize>) -> Vec<Value> {
+    let vector = dimensions.map(|dimensions| {
+        json!({ "name": VECTOR_FIELD, "type": "float[]", "num_dim": dimensions, "vec_dist": "cosine", "optional": true })
+    });
     let own = [
         json!({ "name": TENANT_FIELD, "type": "string" }),
         json!({ "name": VERSION_FIELD, "type": "int64", "index": false, "optional": true }),
     ];
-    fields.iter().cloned().chain(own).collect()
+    fields.iter().cloned().chain(own).chain(vector).collect()
 }
 
 /// Nothing, or 2 to 8 letters and hyphens.
@@ -276,12 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn the_collection_has_two_fields_more() {
+    fn the_collection_has_the_fields_that_tidewell_sets() {
         let fields = [json!({ "name": "title", "type": "string" })];
-        let all = collection_fields(&fields);
-        assert_eq!(
-            all.iter().map(|field| field["name"].as_str().unwrap()).collect::<Vec<_>>(),
-            ["title", "tenantId", "_tidewell_version"]
-        );
+        let names = |dimensions| -> Vec<String> {
+            collection_fields(&fields, dimensions)
+                .iter()
+                .map(|field| field["name"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(names(None), ["title", "tenantId", "_tidewell_version"]);
+        assert_eq!(names(Some(3)), ["title", "tenantId", "_tidewell_version", "_tidewell_vector"]);
     }
 }

@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::document::{TENANT_FIELD, VERSION_FIELD};
+use super::document::{OWN_FIELDS, TENANT_FIELD};
 
 /// Characters of a filter.
 const MAX_CHARS: usize = 4000;
@@ -108,7 +108,7 @@ impl<'a> Parser<'a> {
         if field.is_empty() || field.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
             return Err("expected a condition such as price:>10".to_owned());
         }
-        if field == TENANT_FIELD || field == VERSION_FIELD {
+        if OWN_FIELDS.contains(&field) {
             return Err(format!("the field {field} is Tidewell's own"));
         }
         if !self.eat(":") {

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod client_url;
 mod derived_key;
 pub mod document;
+pub mod embedding;
 pub mod fields;
 pub mod filter;
 pub mod key;

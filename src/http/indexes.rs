@@ -27,7 +27,7 @@ use crate::{
         self,
         index::{Changes, Index, NewIndex},
     },
-    domain::fields,
+    domain::{embedding::Embedding, fields},
 };
 
 /// List an organization's indexes
@@ -64,6 +64,7 @@ pub(super) async fn create(
         slug: &body.slug,
         fields: &body.fields,
         default_sorting_field: body.default_sorting_field.as_deref(),
+        embedding: body.embedding.as_ref(),
         max_attempts: body.max_attempts,
         cache_seconds: body.cache_seconds,
     };
@@ -132,8 +133,12 @@ pub(super) struct IndexView {
     #[schema(value_type = Vec<Object>)]
     fields: Vec<Value>,
     default_sorting_field: Option<String>,
+    /// What its documents are embedded from; null: they have no vectors.
+    embedding: Option<Embedding>,
     /// The alias in Typesense that searches go through.
     alias: String,
+    /// The live version.
+    version: i32,
     /// The collection behind the alias; null until the first write.
     collection: Option<String>,
     /// How often a document is tried before it becomes a dead letter.
@@ -151,7 +156,9 @@ impl From<&Index> for IndexView {
             slug: index.slug.clone(),
             fields: index.fields.0.clone(),
             default_sorting_field: index.default_sorting_field.clone(),
+            embedding: index.embedding.as_ref().map(|embedding| embedding.0.clone()),
             alias: index.alias.clone(),
+            version: index.version,
             collection: index.collection.clone(),
             max_attempts: index.max_attempts,
             cache_seconds: index.cache_seconds,
@@ -178,22 +185,20 @@ pub(super) struct IndexBody {
     /// For how many seconds the answer to a search may be given again; 0: never.
     #[schema(minimum = 0, maximum = 60, default = 0)]
     cache_seconds: Option<i32>,
-    /// Not offered yet: only null is taken.
-    #[serde(default)]
-    embedding: Value,
+    /// What its documents are embedded from, so that they can be found by their meaning.
+    embedding: Option<Embedding>,
 }
 
 impl IndexBody {
     fn check(&self) -> Result<(), Error> {
         let mut faults = Faults::default();
         faults.slug(&self.slug);
-        for fault in fields::faults(&self.fields, self.default_sorting_field.as_deref()) {
+        let of_embedding = self.embedding.iter().flat_map(|embedding| embedding.faults(&self.fields));
+        for fault in fields::faults(&self.fields, self.default_sorting_field.as_deref()).into_iter().chain(of_embedding)
+        {
             faults.add(&fault.place, fault.message);
         }
         judge_settings(&mut faults, self.max_attempts, self.cache_seconds);
-        if !self.embedding.is_null() {
-            faults.add("embedding", "is not offered yet: leave it out, and send vectors in a field with num_dim");
-        }
         faults.check()
     }
 }

@@ -42,7 +42,7 @@ impl Targets {
         let created = typesense
             .create_collection(&NewCollection {
                 name: &collection,
-                fields: fields::collection_fields(&index.fields),
+                fields: fields::collection_fields(&index.fields, None),
                 default_sorting_field: index.default_sorting_field.as_deref(),
                 enable_nested_fields: true,
             })

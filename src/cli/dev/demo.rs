@@ -79,7 +79,14 @@ async fn index(pool: &PgPool, organization: &Organization) -> anyhow::Result<Ind
     }
     let fields = products::fields();
     let default_sorting_field = Some(products::DEFAULT_SORTING_FIELD);
-    let new = NewIndex { slug: INDEX, fields: &fields, default_sorting_field, max_attempts: None, cache_seconds: None };
+    let new = NewIndex {
+        slug: INDEX,
+        fields: &fields,
+        default_sorting_field,
+        embedding: None,
+        max_attempts: None,
+        cache_seconds: None,
+    };
     Ok(db::index::insert(pool, organization.id, &new).await??)
 }
 

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     db::index::Index,
-    domain::{document::VERSION_FIELD, fields},
+    domain::{
+        document::{VECTOR_FIELD, VERSION_FIELD},
+        fields,
+    },
     http::{Error, Fault},
 };
 
@@ -159,10 +162,10 @@ impl Parameters {
                 return Err(Error::invalid(format!("{name}: the index has no string fields to search in by default")));
             }
         }
-        let excluded = match self.take("exclude_fields") {
-            Some(fields) => format!("{fields},{VERSION_FIELD}"),
-            None => VERSION_FIELD.to_owned(),
-        };
+        let mut excluded = format!("{VERSION_FIELD},{VECTOR_FIELD}");
+        if let Some(fields) = self.take("exclude_fields") {
+            excluded = format!("{fields},{excluded}");
+        }
         let cut_off = self.take_count("search_cutoff_ms").filter(|ms| *ms > 0).unwrap_or(CUT_OFF_MS);
         let filter = self.take("filter_by");
         self.set.extend([

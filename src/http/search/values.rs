@@ -2,10 +2,7 @@
 
 use super::parameters::Spelling;
 use crate::{
-    domain::{
-        document::{TENANT_FIELD, VERSION_FIELD},
-        filter, sort,
-    },
+    domain::{document::OWN_FIELDS, filter, sort},
     http::{Error, Fault},
 };
 
@@ -159,7 +156,7 @@ fn facet_query(named: &Named, value: &str) -> Result<String, Error> {
 }
 
 fn refuse_own(named: &Named, field: &str) -> Result<(), Error> {
-    match [TENANT_FIELD, VERSION_FIELD].contains(&field) {
+    match OWN_FIELDS.contains(&field) {
         true => Err(named.invalid("invalid_request", &format!("the field {field} is Tidewell's own"))),
         false => Ok(()),
     }
