@@ -1,6 +1,6 @@
 //! The processes that stay: the front end, the workers, and both in one for `dev`. Built here out of the settings.
 
-use std::{future::IntoFuture, time::Duration};
+use std::{future::IntoFuture, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use sqlx::PgPool;
@@ -8,6 +8,7 @@ use tidewell::{
     config::Config,
     db::{self, prune::Keep, reseal::Resealed},
     domain::{backend::PlainHttp, backoff::Backoff, seal::Sealer, secret},
+    embed::Embedders,
     http, typesense, worker,
 };
 use tokio::net::TcpListener;
@@ -36,7 +37,7 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
         previous_master: config.previous_secret.as_deref(),
     };
     let plain_http = sealing::plain_http(config, PlainHttp::Nowhere);
-    let state = http::State::new(pool, typesense, secrets, limits(config), plain_http);
+    let state = http::State::new(pool, typesense, secrets, limits(config), plain_http, embedders(config)?);
     tracing::info!(address = %listener.local_addr()?, "serving");
     front_end(listener, state, shutdown).await
 }
@@ -52,8 +53,12 @@ pub(super) async fn work(config: &Config) -> anyhow::Result<()> {
         tracing::warn!("TIDEWELL_SECRET is not set: no table syncs run here");
     }
     let sealer = config.secret.as_deref().map(|secret| Sealer::new(secret, config.previous_secret.as_deref()));
-    worker::run(pool, typesense, sealer, worker_options(config, name), shutdown).await;
+    worker::run(pool, typesense, sealer, embedders(config)?, worker_options(config, name), shutdown).await;
     Ok(())
+}
+
+pub(super) fn embedders(_config: &Config) -> anyhow::Result<Arc<Embedders>> {
+    Ok(Arc::new(Embedders {}))
 }
 
 /// `tidewell migrate`.

@@ -15,6 +15,7 @@ use crate::{
     backend,
     db::{index::Index, profile::Profile},
     domain::{backend::PlainHttp, scoped_token::Signer, seal::Sealer, secret},
+    embed::Embedders,
     ingest::{permits::Permits, rate::RateLimiter},
     typesense,
 };
@@ -47,6 +48,8 @@ pub struct Secrets<'a> {
 pub struct State {
     pub pool: PgPool,
     pub typesense: typesense::Client,
+    /// For searches by meaning.
+    pub(super) embedders: Arc<Embedders>,
     pub limits: Limits,
     pub(super) bodies: Arc<Semaphore>,
     pub(super) rate: Arc<RateLimiter>,
@@ -69,6 +72,7 @@ impl State {
         secrets: Secrets<'_>,
         limits: Limits,
         plain_http: PlainHttp,
+        embedders: Arc<Embedders>,
     ) -> Self {
         Self {
             bodies: Arc::new(Semaphore::new(limits.body_bytes_in_flight / super::body::UNIT)),
@@ -80,6 +84,7 @@ impl State {
             signer: secrets.master.map(Signer::new),
             sealer: secrets.master.map(|master| Sealer::new(master, secrets.previous_master)),
             plain_http,
+            embedders,
             search_clients: Cache::new(MAX_SEARCH_CLIENTS),
             operator_key: secrets.operator_key.map(secret::hash),
             pool,

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     db::{self, prune::Keep},
     domain::{backoff::Backoff, seal::Sealer},
+    embed::Embedders,
     typesense,
 };
 
@@ -74,6 +75,7 @@ pub struct SyncOptions {
 struct Worker {
     pool: PgPool,
     typesense: typesense::Client,
+    embedders: Arc<Embedders>,
     options: Options,
     gate: gate::Gate,
     /// Lanes worked on at one time; each holds two batches in memory at most.
@@ -89,6 +91,7 @@ pub async fn run(
     pool: PgPool,
     typesense: typesense::Client,
     sealer: Option<Sealer>,
+    embedders: Arc<Embedders>,
     options: Options,
     shutdown: CancellationToken,
 ) {
@@ -103,6 +106,7 @@ pub async fn run(
         shutdown: shutdown.clone(),
         pool: pool.clone(),
         typesense,
+        embedders,
         options,
     });
     let mut runtime = Runtime::new(pool, RuntimeOptions { poll, ..RuntimeOptions::default() })

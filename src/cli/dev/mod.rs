@@ -203,7 +203,9 @@ fn processes(
         previous_master: config.previous_secret.as_deref(),
     };
     let plain_http = sealing::plain_http(config, PlainHttp::OnThisMachine);
-    let state = http::State::new(pool, typesense.clone(), secrets, process::limits(config), plain_http);
+    let embedders = process::embedders(config)?;
+    let state =
+        http::State::new(pool, typesense.clone(), secrets, process::limits(config), plain_http, embedders.clone());
     let pool = db::connect_lazily(&place.database_url, config.database_connections)?;
     let options = process::worker_options(config, worker);
     let sealer = Sealer::new(master_secret, config.previous_secret.as_deref());
@@ -211,7 +213,7 @@ fn processes(
     processes.spawn(process::front_end(listener, state, stop.clone()));
     let stop = stop.clone();
     processes.spawn(async move {
-        worker::run(pool.clone(), typesense, Some(sealer), options, stop).await;
+        worker::run(pool.clone(), typesense, Some(sealer), embedders, options, stop).await;
         pool.close().await;
         Ok(())
     });
