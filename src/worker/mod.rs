@@ -4,8 +4,10 @@ mod batch;
 mod careful;
 mod decide;
 mod drain;
+mod embedding;
 mod error;
 mod gate;
+mod import;
 mod payload;
 mod project_lane;
 mod prune_finished;
@@ -14,9 +16,11 @@ mod reader;
 mod reconcile;
 mod resolve_filter_delete;
 mod send;
+mod stop;
 mod sweep;
 mod sync;
 mod target;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -82,6 +86,7 @@ struct Worker {
     drains: Semaphore,
     targets: target::Targets,
     careful: careful::Careful,
+    trouble: embedding::Trouble,
     syncs: sync::Syncs,
     shutdown: CancellationToken,
 }
@@ -102,6 +107,7 @@ pub async fn run(
         drains: Semaphore::new(options.max_concurrency + 2),
         targets: target::Targets::default(),
         careful: careful::Careful::default(),
+        trouble: embedding::Trouble::default(),
         syncs: sync::Syncs::new(sealer, &options.sync),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
@@ -157,12 +163,14 @@ async fn heartbeat(worker: &Worker) {
     const EVERY: Duration = Duration::from_secs(2);
     loop {
         let (breaker, reason, concurrency) = worker.gate.state();
+        let trouble = worker.trouble.current();
         let beat = db::worker::Beat {
             name: &worker.options.name,
             backend: worker.typesense.base_url(),
             breaker,
             breaker_reason: reason.as_deref(),
             concurrency: concurrency.try_into().unwrap_or(i32::MAX),
+            embedding_trouble: trouble.as_deref(),
         };
         if let Err(error) = db::worker::beat(&worker.pool, &beat).await {
             tracing::warn!(%error, "could not write down that this worker lives");
