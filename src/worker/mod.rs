@@ -14,6 +14,8 @@ mod prune_finished;
 mod read_back_flights;
 mod reader;
 mod reconcile;
+mod reindex;
+mod repay;
 mod resolve_filter_delete;
 mod send;
 mod stop;
@@ -26,7 +28,8 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tidewell_jobs::{
-    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunSync, Runtime, RuntimeOptions,
+    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunReindex, RunSync, Runtime,
+    RuntimeOptions,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -87,6 +90,8 @@ struct Worker {
     targets: target::Targets,
     careful: careful::Careful,
     trouble: embedding::Trouble,
+    /// Reindexes that this worker is at.
+    reindexes: turns::Turns,
     syncs: sync::Syncs,
     shutdown: CancellationToken,
 }
@@ -108,6 +113,7 @@ pub async fn run(
         targets: target::Targets::default(),
         careful: careful::Careful::default(),
         trouble: embedding::Trouble::default(),
+        reindexes: turns::Turns::default(),
         syncs: sync::Syncs::new(sealer, &options.sync),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
@@ -136,6 +142,10 @@ pub async fn run(
             let worker = worker.clone();
             move |job| sync::handle(worker.clone(), job)
         })
+        .handle::<RunReindex, _, _>({
+            let worker = worker.clone();
+            move |job| reindex::handle(worker.clone(), job)
+        })
         .handle::<EnqueueDueSyncs, _, _>({
             let worker = worker.clone();
             move |_| sync::schedule::handle(worker.clone())
@@ -153,6 +163,7 @@ pub async fn run(
         heartbeat(&worker),
     );
     sync::ended(&worker).await;
+    worker.reindexes.ended().await;
     if let Err(error) = db::worker::leave(&worker.pool, &worker.options.name).await {
         tracing::warn!(%error, "could not sign off");
     }
