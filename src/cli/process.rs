@@ -181,6 +181,7 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
         doubt: seconds(config.doubt_seconds),
         backoff: Backoff { base: millis(config.retry_base_ms), cap: seconds(config.retry_cap_seconds) },
         poll: millis(config.poll_ms),
+        versions_kept: seconds(config.versions_kept_hours * 3600),
         sync: worker::SyncOptions {
             schedule_every: config
                 .athena_typesense_sync_worker_enabled
@@ -194,7 +195,6 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
             tombstones: seconds(config.tombstones_kept_hours * 3600),
             acts: seconds(config.acts_kept_days * 86_400),
             sync_runs: seconds(config.sync_runs_kept_days * 86_400),
-            versions: seconds(config.versions_kept_hours * 3600),
         },
     }
 }

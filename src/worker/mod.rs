@@ -62,6 +62,8 @@ pub struct Options {
     /// The time between two scans for lanes that nobody attends.
     pub poll: Duration,
     pub keep: Keep,
+    /// For how long a version of an index that was live is kept for a rollback.
+    pub versions_kept: Duration,
     pub sync: SyncOptions,
 }
 

@@ -5,7 +5,7 @@ use crate::{db, typesense, worker::Worker};
 /// Lets go of versions whose time is over, and deletes the collections of those that are let go of and that no request can reach any
 /// more.
 pub(in crate::worker) async fn drop_versions(worker: &Worker) -> Result<(), sqlx::Error> {
-    db::version::retire(&worker.pool, worker.options.keep.versions).await?;
+    db::version::retire(&worker.pool, worker.options.versions_kept).await?;
     if worker.gate.is_open() {
         return Ok(());
     }

@@ -116,7 +116,9 @@ impl Worker {
         if !held.is_empty() {
             db::lane::release_wanted(&mut *self.pool.acquire().await?, index.id, &held).await?;
         }
-        run.conclude(outcome).await
+        run.conclude(outcome).await?;
+        // What was given up is in nobody's way for long.
+        drop_versions(self).await
     }
 }
 
