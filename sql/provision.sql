@@ -681,6 +681,9 @@ create table tidewell.index_versions (
 );
 create unique index index_versions_live on tidewell.index_versions (index_id) where state = 'live';
 create index index_versions_retired on tidewell.index_versions (retired_at) where state = 'retired';
+-- Front ends remember the live version's fingerprint with the index.
+create trigger notify_changed after update of fingerprint on tidewell.index_versions
+    for each row execute function tidewell.notify_changed();
 
 insert into tidewell.index_versions
     (index_id, number, collection, fields, default_sorting_field, state, created_at, live_at)
@@ -774,7 +777,7 @@ create index index_checks_due on tidewell.index_checks (due_at);
 insert into tidewell.index_checks (index_id) select id from tidewell.indexes;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (5, 'versions', true, decode('c9a4cba5b9f1deb3c5ca45dc55140f7c53908e0681efd4da5b930cfd7e3fe00d6128392461df535f101842b531059731', 'hex'), 0);
+values (5, 'versions', true, decode('4d12d14d4d00843b12e2e28252ae291666a65b5c875fc6b2a5d2bcf919b8b071312d61d6d872132101d342fd71a2f69f', 'hex'), 0);
 end if;
 end
 $provision$;
