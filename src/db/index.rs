@@ -11,7 +11,8 @@ use crate::domain::{embedding::Embedding, lane::LANES};
 macro_rules! columns {
     () => {
         "id, organization_id, slug, fields, default_sorting_field, embedding, alias, version, collection, max_attempts,
-         cache_seconds, created_at"
+         cache_seconds, created_at,
+         (select fingerprint from tidewell.index_versions where index_id = indexes.id and number = indexes.version) as fingerprint"
     };
 }
 
@@ -35,6 +36,8 @@ pub struct Index {
     /// For how long the answer to a search may be given again; 0: never.
     pub cache_seconds: i32,
     pub created_at: DateTime<Utc>,
+    /// What the live version's vectors were made by, as the worker wrote it down; `None` before the first.
+    pub fingerprint: Option<Json<serde_json::Value>>,
 }
 
 /// An index to be made.

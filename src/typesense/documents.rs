@@ -35,8 +35,13 @@ const ID_BYTES_A_CALL: usize = 64 << 10;
 
 /// True for ids that a filter's list can't name: between backticks a backtick or a backslash is read otherwise, and blanks at the
 /// edges are trimmed. They go by path, one by one.
-fn goes_by_path(id: &str) -> bool {
+pub fn goes_by_path(id: &str) -> bool {
     id.contains(['`', '\\']) || id.trim() != id
+}
+
+/// The filter that names documents of these ids, none of which [`goes_by_path`].
+pub fn naming(ids: &[&str]) -> String {
+    format!("id:=[`{}`]", ids.join("`,`"))
 }
 
 /// Parts ids into the filters that name them and the ids that no filter can name.
@@ -51,7 +56,7 @@ fn id_filters<'a>(ids: &[&'a str]) -> (Vec<String>, Vec<&'a str>) {
             bytes <= ID_BYTES_A_CALL
         });
         let (now, later) = rest.split_at(fits.count().max(1));
-        filters.push(format!("id:=[`{}`]", now.join("`,`")));
+        filters.push(naming(now));
         rest = later;
     }
     (filters, by_path)
