@@ -33,6 +33,7 @@ mod run_sync;
 mod runtime;
 mod setup;
 mod store;
+mod verify_indexes;
 mod wake;
 
 pub use enqueue::enqueue;
@@ -47,3 +48,4 @@ pub use resolve_filter_delete::ResolveFilterDelete;
 pub use run_sync::RunSync;
 pub use runtime::{Runtime, RuntimeOptions};
 pub use setup::{Error, Schema, schema, setup};
+pub use verify_indexes::VerifyIndexes;

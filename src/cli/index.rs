@@ -1,5 +1,7 @@
 //! `tidewell index`.
 
+mod verify;
+
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     },
     /// Change an index; what is left out stays as it is
     Update(Update),
+    /// Compare what was written with what its collection in Typesense holds; fails where they differ
+    Verify(verify::Args),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +117,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             let changed = db::index::update(&pool, index.id, &changes).await?;
             show(session, &changed.context("the index has gone meanwhile")?)
         }
+        Command::Verify(args) => verify::run(session, &pool, args).await,
     }
 }
 

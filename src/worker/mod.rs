@@ -17,12 +17,14 @@ mod send;
 mod sweep;
 mod sync;
 mod target;
+mod verify_indexes;
 
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tidewell_jobs::{
-    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunSync, Runtime, RuntimeOptions,
+    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunSync, Runtime,
+    RuntimeOptions, VerifyIndexes,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +56,8 @@ pub struct Options {
     /// The time between two scans for lanes that nobody attends.
     pub poll: Duration,
     pub keep: Keep,
+    /// How often each index is compared with its collection; `None`: never.
+    pub verify_every: Option<Duration>,
     pub sync: SyncOptions,
 }
 
@@ -93,6 +97,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let (poll, schedule_every) = (options.poll, options.sync.schedule_every);
+    let verifies = options.verify_every.is_some();
     let worker = Arc::new(Worker {
         gate: gate::Gate::new(options.max_concurrency),
         // A few more than imports: while one lane settles, another may send.
@@ -130,10 +135,17 @@ pub async fn run(
             let worker = worker.clone();
             move |_| sync::schedule::handle(worker.clone())
         })
+        .handle::<VerifyIndexes, _, _>({
+            let worker = worker.clone();
+            move |_| verify_indexes::handle(worker.clone())
+        })
         .every(ReadBackFlights::EVERY, || ReadBackFlights)
         .every(PruneFinished::EVERY, || PruneFinished);
     if let Some(every) = schedule_every {
         runtime = runtime.every(every, || EnqueueDueSyncs);
+    }
+    if verifies {
+        runtime = runtime.every(VerifyIndexes::EVERY, || VerifyIndexes);
     }
     tokio::join!(
         runtime.run(shutdown),
