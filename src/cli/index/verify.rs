@@ -33,8 +33,7 @@ pub(super) async fn run(session: &Session, pool: &PgPool, args: &Args) -> anyhow
     let drift = drift::verify(pool, &session.typesense()?, index.id, args.repair).await?;
     session.show(&drift, || text(&drift))?;
     match (drift.found.drifted(), drift.found.drifted() - drift.found.repaired) {
-        (0, _) => Ok(()),
-        (_, 0) => Ok(()),
+        (0, _) | (_, 0) => Ok(()),
         (_, left) if args.repair => {
             bail!("{left} documents have ids that no write can have: delete them in Typesense itself")
         }
