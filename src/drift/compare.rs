@@ -1,8 +1,8 @@
 //! The comparison: the record against the collection, and a second look at what seems to differ.
 //!
 //! Of each document that should be there 8 bytes are kept, a hash of its id and version: the collection is right where the hashes of
-//! what it exports are the same. So each side is read once, in one go, and a million documents take 9 MB. That two documents share
-//! a hash hides one of them; of a million the odds are one in thirty million.
+//! what it exports are the same. So each side is read in one go, the record once more only where something is missing, and a million
+//! documents take 9 MB. That two documents share a hash hides one of them; of a million the odds are one in thirty million.
 //!
 //! Both sides change meanwhile. So what seems to differ is looked at again, and counts only where nothing of it was under way before that
 //! look and after it, and the record said the same at both times. A write is in the outbox or in flight from its acceptance until the
