@@ -9,6 +9,7 @@ mod clients;
 mod compatible_writes;
 mod dead_letters;
 mod dev;
+mod drift;
 mod faults;
 mod front_door;
 mod gateway_keys;

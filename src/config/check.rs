@@ -35,6 +35,7 @@ impl Config {
             ("retry_base_ms", self.retry_base_ms, 1..=3_600_000),
             ("retry_cap_seconds", self.retry_cap_seconds, 1..=86_400),
             ("poll_ms", self.poll_ms, 10..=60_000),
+            ("verify_hours", self.verify_hours, 0..=87_600),
             ("jobs_kept_hours", self.jobs_kept_hours, 1..=87_600),
             ("tombstones_kept_hours", self.tombstones_kept_hours, 1..=87_600),
             ("versions_kept_hours", self.versions_kept_hours, 0..=87_600),

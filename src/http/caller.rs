@@ -134,6 +134,19 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     }
 }
 
+/// A caller that may administer what is its own: the operator, or a tenant's key with the scope `admin`.
+pub(super) struct Admin(pub(super) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.require(&["admin"])?;
+        Ok(Self(caller))
+    }
+}
+
 const HOW_TO_AUTHENTICATE: &str =
     "send `Authorization: Bearer ss_…` with a tenant key or a scoped token, or `X-Athena-Key` with the operator key";
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     Error, Fault, State,
     body::Json,
-    caller::Caller,
+    caller::{Admin, Caller},
     page::{Page, PageQuery},
     params::{Path, Query},
     request_id::RequestId,
@@ -44,8 +44,7 @@ impl<S: Sync> FromRequestParts<S> for Keeper {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let caller = Caller::from_request_parts(parts, state).await?;
-        caller.require(&["admin"])?;
+        let Admin(caller) = Admin::from_request_parts(parts, state).await?;
         let RequestId(request_id) =
             RequestId::from_request_parts(parts, state).await.unwrap_or_else(|never| match never {});
         Ok(Self { name: caller.name(), caller, request_id })

@@ -13,6 +13,7 @@ mod freshness;
 mod gateway_keys;
 mod gauges;
 mod health;
+mod index_calls;
 mod indexes;
 mod jobs;
 mod key_use;
@@ -31,6 +32,7 @@ mod scoped_tokens;
 mod search;
 mod state;
 mod validate;
+mod verify;
 
 use axum::{
     Router,
@@ -100,6 +102,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(plans::put))
         .routes(routes!(indexes::list, indexes::create))
         .routes(routes!(indexes::show, indexes::update))
+        .merge(index_calls::routes())
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(gateway_keys::list, gateway_keys::create))

@@ -23,13 +23,14 @@ mod sweep;
 mod sync;
 mod target;
 mod turns;
+mod verify_indexes;
 
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tidewell_jobs::{
     EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunReindex, RunSync, Runtime,
-    RuntimeOptions,
+    RuntimeOptions, VerifyIndexes,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,8 @@ pub struct Options {
     pub keep: Keep,
     /// For how long a version of an index that was live is kept for a rollback.
     pub versions_kept: Duration,
+    /// How often each index is compared with its collection; `None`: never.
+    pub verify_every: Option<Duration>,
     pub sync: SyncOptions,
 }
 
@@ -108,6 +111,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let (poll, schedule_every) = (options.poll, options.sync.schedule_every);
+    let verifies = options.verify_every.is_some();
     let worker = Arc::new(Worker {
         gate: gate::Gate::new(options.max_concurrency),
         // A few more than imports: while one lane settles, another may send.
@@ -152,10 +156,17 @@ pub async fn run(
             let worker = worker.clone();
             move |_| sync::schedule::handle(worker.clone())
         })
+        .handle::<VerifyIndexes, _, _>({
+            let worker = worker.clone();
+            move |_| verify_indexes::handle(worker.clone())
+        })
         .every(ReadBackFlights::EVERY, || ReadBackFlights)
         .every(PruneFinished::EVERY, || PruneFinished);
     if let Some(every) = schedule_every {
         runtime = runtime.every(every, || EnqueueDueSyncs);
+    }
+    if verifies {
+        runtime = runtime.every(VerifyIndexes::EVERY, || VerifyIndexes);
     }
     tokio::join!(
         runtime.run(shutdown),
