@@ -10,6 +10,7 @@ pub mod domain;
 pub mod embed;
 pub mod http;
 pub mod ingest;
+pub mod reindex;
 pub mod replication;
 pub mod source;
 pub mod sync;

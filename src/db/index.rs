@@ -1,7 +1,7 @@
 //! Indexes: a tenant's schema, and the collection that holds its documents.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgPool, types::Json};
+use sqlx::{FromRow, PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::plan::{self, CapReached};
@@ -109,6 +109,14 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Index>, sqlx::Error>
     sqlx::query_as(concat!("select ", columns!(), " from tidewell.indexes where id = $1"))
         .bind(id)
         .fetch_optional(pool)
+        .await
+}
+
+/// One index, which nobody changes until the transaction ends.
+pub async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Option<Index>, sqlx::Error> {
+    sqlx::query_as(concat!("select ", columns!(), " from tidewell.indexes where id = $1 for no key update"))
+        .bind(id)
+        .fetch_optional(conn)
         .await
 }
 
