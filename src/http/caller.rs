@@ -187,6 +187,14 @@ pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Requ
 #[derive(Clone, Default)]
 pub(super) struct Spent(Arc<OnceLock<Month>>);
 
+impl<S: Sync> FromRequestParts<S> for Spent {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(parts))
+    }
+}
+
 impl Spent {
     /// The slot of a request.
     pub(super) fn of(parts: &Parts) -> Self {

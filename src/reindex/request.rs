@@ -1,5 +1,7 @@
 //! Asking for a reindex, a rollback, or the end of either: judged and made durable in one transaction, with the wake-up of a worker.
 
+use std::fmt;
+
 use sqlx::{PgConnection, PgPool};
 use tidewell_jobs::RunReindex;
 use uuid::Uuid;
@@ -34,6 +36,38 @@ pub enum Refusal {
     Quota(Month),
     Database(sqlx::Error),
 }
+
+/// In words for whoever asked, whichever the door.
+impl fmt::Display for Refusal {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoIndex => write!(to, "there is no such index"),
+            Self::Faults(faults) => {
+                let faults: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.place, fault.message)).collect();
+                write!(to, "the schema can't be taken: {}", faults.join("; "))
+            }
+            Self::UnderWay(reindex) => {
+                write!(to, "the job {} of this index has not ended: wait for it, or cancel it", reindex.id)
+            }
+            Self::NoneBefore => write!(to, "no version that was live before is kept: there is nothing to roll back to"),
+            Self::NotKept(number, None) => write!(to, "there is no version {number}"),
+            Self::NotKept(number, Some(State::Live)) => write!(to, "the version {number} is the live one"),
+            Self::NotKept(number, Some(_)) => write!(
+                to,
+                "the version {number} is not kept: reindex with its schema, which the list of versions shows"
+            ),
+            Self::Quota(month) => write!(
+                to,
+                "it costs a unit a document, and the plan has no room: {} of {} units of this month are used",
+                month.used,
+                month.limit.unwrap_or(i64::MAX),
+            ),
+            Self::Database(error) => error.fmt(to),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {

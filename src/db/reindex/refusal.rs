@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::lease::Lease;
 
 /// Why a document is not taken.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug, FromRow, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Refusal {
     pub document_id: String,
     pub code: String,
