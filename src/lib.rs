@@ -11,6 +11,7 @@ pub mod drift;
 pub mod embed;
 pub mod http;
 pub mod ingest;
+pub mod reindex;
 pub mod replication;
 pub mod source;
 pub mod sync;

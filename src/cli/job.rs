@@ -88,7 +88,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
                 Some(seconds) => wait_for(&pool, *job, Duration::from_secs(*seconds)).await?,
                 None => find(&pool, *job).await?,
             };
-            let failures = db::job::failures(&pool, &found).await?;
+            let failures = db::job::failures(&pool, found.id, found.index_id).await?;
             session.show(&view(&found, &failures), || job_text(&found, &failures))
         }
     }

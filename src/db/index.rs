@@ -115,6 +115,14 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Index>, sqlx::Error>
         .await
 }
 
+/// One index, which nobody changes until the transaction ends.
+pub async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Option<Index>, sqlx::Error> {
+    sqlx::query_as(concat!("select ", columns!(), " from tidewell.indexes where id = $1 for no key update"))
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}
+
 /// Indexes of that id or slug, within an organization where one is given; two at most, enough to see an ambiguity.
 pub async fn resolve(pool: &PgPool, organization_id: Option<Uuid>, name: &str) -> Result<Vec<Index>, sqlx::Error> {
     sqlx::query_as(concat!(

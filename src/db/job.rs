@@ -219,10 +219,7 @@ pub struct Failure {
 }
 
 /// The first failures of a job, dead ones first, 100 at most.
-pub async fn failures(pool: &PgPool, job: &Job) -> Result<Vec<Failure>, sqlx::Error> {
-    if job.dead + job.retrying == 0 {
-        return Ok(Vec::new());
-    }
+pub async fn failures(pool: &PgPool, id: Uuid, index_id: Uuid) -> Result<Vec<Failure>, sqlx::Error> {
     sqlx::query_as(
         "(select document_id, error_code as code, error_message as message, id as dead_letter_id,
                  null::timestamptz as next_retry_at
@@ -232,8 +229,8 @@ pub async fn failures(pool: &PgPool, job: &Job) -> Result<Vec<Failure>, sqlx::Er
           from tidewell.outbox where index_id = $2 and job_id = $1 and retrying order by version limit 100)
          limit 100",
     )
-    .bind(job.id)
-    .bind(job.index_id)
+    .bind(id)
+    .bind(index_id)
     .fetch_all(pool)
     .await
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgPool, types::Json};
+use sqlx::{FromRow, PgExecutor, PgPool, types::Json};
 use uuid::Uuid;
 
 use crate::domain::embedding::Embedding;
@@ -52,11 +52,11 @@ pub struct Version {
 }
 
 /// One version.
-pub async fn find(pool: &PgPool, index_id: Uuid, number: i32) -> Result<Option<Version>, sqlx::Error> {
+pub async fn find(db: impl PgExecutor<'_>, index_id: Uuid, number: i32) -> Result<Option<Version>, sqlx::Error> {
     sqlx::query_as(concat!("select ", columns!(), " from tidewell.index_versions where index_id = $1 and number = $2"))
         .bind(index_id)
         .bind(number)
-        .fetch_optional(pool)
+        .fetch_optional(db)
         .await
 }
 
@@ -77,7 +77,7 @@ pub async fn list(pool: &PgPool, index_id: Uuid, before: Option<i32>, limit: i64
 }
 
 /// The version that was live before, if it can be again.
-pub async fn previous(pool: &PgPool, index_id: Uuid) -> Result<Option<Version>, sqlx::Error> {
+pub async fn previous(db: impl PgExecutor<'_>, index_id: Uuid) -> Result<Option<Version>, sqlx::Error> {
     sqlx::query_as(concat!(
         "select ",
         columns!(),
@@ -85,7 +85,7 @@ pub async fn previous(pool: &PgPool, index_id: Uuid) -> Result<Option<Version>, 
          where index_id = $1 and state = 'retired' order by retired_at desc limit 1"
     ))
     .bind(index_id)
-    .fetch_optional(pool)
+    .fetch_optional(db)
     .await
 }
 

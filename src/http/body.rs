@@ -109,10 +109,25 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &State) -> Result<Self, Error> {
-        let reading = read(request.into_body(), MAX_JSON_BYTES, None);
-        let body = tokio::time::timeout(READ_WITHIN, reading).await.map_err(|_| too_slow())??;
-        parse(&body).map(Self)
+        parse(&read_json(request).await?).map(Self)
     }
+}
+
+/// As [`Json`], for a body that may be left out.
+pub(super) struct JsonOrNothing<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<State> for JsonOrNothing<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &State) -> Result<Self, Error> {
+        let body = read_json(request).await?;
+        if body.is_empty() { Ok(Self(T::default())) } else { parse(&body).map(Self) }
+    }
+}
+
+async fn read_json(request: Request) -> Result<WriteBody, Error> {
+    let reading = read(request.into_body(), MAX_JSON_BYTES, None);
+    tokio::time::timeout(READ_WITHIN, reading).await.map_err(|_| too_slow())?
 }
 
 /// Reads a JSON object of a known shape.

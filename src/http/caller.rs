@@ -134,19 +134,6 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     }
 }
 
-/// A caller that may administer what is its own: the operator, or a tenant's key with the scope `admin`.
-pub(super) struct Admin(pub(super) Caller);
-
-impl<S: Sync> FromRequestParts<S> for Admin {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let caller = Caller::from_request_parts(parts, state).await?;
-        caller.require(&["admin"])?;
-        Ok(Self(caller))
-    }
-}
-
 const HOW_TO_AUTHENTICATE: &str =
     "send `Authorization: Bearer ss_…` with a tenant key or a scoped token, or `X-Athena-Key` with the operator key";
 
@@ -199,6 +186,14 @@ pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Requ
 /// The month of the organization whose units a request has spent, for the header that warns of its end.
 #[derive(Clone, Default)]
 pub(super) struct Spent(Arc<OnceLock<Month>>);
+
+impl<S: Sync> FromRequestParts<S> for Spent {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(parts))
+    }
+}
 
 impl Spent {
     /// The slot of a request.

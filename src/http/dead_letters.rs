@@ -4,11 +4,7 @@
 mod choice;
 mod view;
 
-use axum::{
-    Json as Answer,
-    extract::{FromRequestParts, State as Shared},
-    http::request::Parts,
-};
+use axum::{Json as Answer, extract::State as Shared};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -17,45 +13,22 @@ use uuid::Uuid;
 use super::{
     Error, Fault, State,
     body::Json,
-    caller::{Admin, Caller},
+    keeper::Keeper,
     page::{Page, PageQuery},
     params::{Path, Query},
-    request_id::RequestId,
     responses::{Conflict, Invalid, NotFound, Refused, TooLarge, Unprocessable},
 };
 use crate::{
     db::{
         self,
-        dead_letter::{Act, Actor, DeadLetter, Group, Mended, Operation},
+        dead_letter::{Act, DeadLetter, Group, Mended, Operation},
     },
     domain::document::Document,
 };
 use choice::{Choice, LetterFilter, Wanted};
 use view::{DeadLetterView, DiscardAnswer, RetryAnswer};
 
-/// A caller that may act on dead letters, and what the trail calls it.
-pub(super) struct Keeper {
-    caller: Caller,
-    name: String,
-    request_id: String,
-}
-
-impl<S: Sync> FromRequestParts<S> for Keeper {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let Admin(caller) = Admin::from_request_parts(parts, state).await?;
-        let RequestId(request_id) =
-            RequestId::from_request_parts(parts, state).await.unwrap_or_else(|never| match never {});
-        Ok(Self { name: caller.name(), caller, request_id })
-    }
-}
-
 impl Keeper {
-    fn actor(&self) -> Actor<'_> {
-        Actor { name: &self.name, request_id: &self.request_id }
-    }
-
     /// Whether a letter or an act of it is the caller's to see. What is no organization's is the operator's alone.
     fn may_see(&self, organization_id: Option<Uuid>, index_id: Option<Uuid>) -> bool {
         self.caller.organization_id().is_none_or(|own| organization_id == Some(own))

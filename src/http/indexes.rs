@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -105,7 +105,7 @@ pub(super) async fn show(
 
 /// Change an index
 ///
-/// What is left out stays as it is.
+/// What is left out stays as it is. Its schema is changed by `:reindex`.
 #[utoipa::path(patch, path = "/v1/indexes/{index}", tag = "indexes", security(("operator" = [])),
     params(("index" = String, Path, description = "The index's id or slug")),
     request_body = IndexChanges,
@@ -228,6 +228,20 @@ pub(super) struct IndexChanges {
     /// For how many seconds the answer to a search may be given again; 0: never.
     #[schema(minimum = 0, maximum = 60)]
     cache_seconds: Option<i32>,
+    /// The schema is not changed here.
+    #[serde(
+        rename = "fields",
+        alias = "defaultSortingField",
+        alias = "embedding",
+        default,
+        deserialize_with = "no_schema"
+    )]
+    #[schema(ignore)]
+    _schema: (),
+}
+
+fn no_schema<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(D::Error::custom("fields, defaultSortingField and embedding are changed by POST /v1/indexes/{index}:reindex"))
 }
 
 fn judge_settings(faults: &mut Faults, max_attempts: Option<i32>, cache_seconds: Option<i32>) {

@@ -1,11 +1,12 @@
-//! Jobs: what became of the documents of one accepted request.
+//! Jobs: what became of the documents of one accepted request, or of a reindex.
+
+mod of_reindex;
 
 use std::time::Duration;
 
 use axum::{Json as Answer, extract::State as Shared};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -17,21 +18,26 @@ use super::{
     params::{Path, Query},
     responses::{Conflict, Invalid, NotFound, Refused},
 };
-use crate::db::{
-    self,
-    job::{Failure, Job, Listing, Status},
+use crate::{
+    db::{
+        self,
+        job::{Failure, Job, Listing, Status},
+    },
+    reindex::ReindexView,
 };
 
 /// A key that only searches has no jobs.
 const JOB_SCOPES: [&str; 3] = ["ingest", "connector_write", "admin"];
 const MAX_WAIT_SECONDS: u64 = 30;
+/// Failures that are told.
+const MAX_ERRORS: i64 = 100;
 /// Pauses between looks at a job that is waited for.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// List jobs
 ///
-/// `errors` is left empty here: ask for the job itself.
+/// Those of writes; an index's versions tell of its reindexes. `errors` is left empty here: ask for the job itself.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(JobFilter, PageQuery),
     responses((status = 200, body = Page<JobView>), Invalid, Refused, NotFound, Conflict))]
 pub(super) async fn list(
@@ -58,7 +64,7 @@ pub(super) async fn list(
 
 /// Show a job, waiting for its end where asked to
 #[utoipa::path(get, path = "/v1/jobs/{jobId}", tag = "jobs",
-    params(("jobId" = Uuid, Path, description = "From the write's answer"), Wait),
+    params(("jobId" = Uuid, Path, description = "From the answer to the write or the reindex"), Wait),
     responses((status = 200, body = JobView), Invalid, Refused, NotFound))]
 pub(super) async fn show(
     caller: Caller,
@@ -71,26 +77,37 @@ pub(super) async fn show(
     if wait > MAX_WAIT_SECONDS {
         return Err(Error::invalid(format!("wait: 0 to {MAX_WAIT_SECONDS} seconds")));
     }
-    let job = db::job::find(&state.pool, id).await?.filter(|job| is_visible(job, &caller));
-    let job = job.ok_or_else(|| Error::not_found("job"))?;
-    let job = ended(&state.pool, job, Duration::from_secs(wait)).await?;
-    let errors = db::job::failures(&state.pool, &job).await?;
+    let wait = Duration::from_secs(wait);
+    let Some(job) = db::job::find(&state.pool, id).await? else {
+        return of_reindex::show(&state, &caller, id, wait).await.map(Answer);
+    };
+    if !is_visible(&caller, job.organization_id, job.index_id) {
+        return Err(Error::not_found("job"));
+    }
+    let job = ended(job, wait, Job::has_ended, || db::job::find(&state.pool, id)).await?;
+    let failed = job.dead + job.retrying > 0;
+    let errors = if failed { db::job::failures(&state.pool, id, job.index_id).await? } else { Vec::new() };
     Ok(Answer(JobView::new(job, errors)))
 }
 
-fn is_visible(job: &Job, caller: &Caller) -> bool {
-    caller.organization_id().is_none_or(|own| own == job.organization_id)
-        && caller.index_id().is_none_or(|bound| bound == job.index_id)
+fn is_visible(caller: &Caller, organization_id: Uuid, index_id: Uuid) -> bool {
+    caller.organization_id().is_none_or(|own| own == organization_id)
+        && caller.index_id().is_none_or(|bound| bound == index_id)
 }
 
-/// The job at its end, or as it stands when the time is up.
-async fn ended(pool: &PgPool, mut job: Job, wait: Duration) -> Result<Job, Error> {
+/// What is looked at until it has ended, or as it stands when the time is up.
+async fn ended<T, F: Future<Output = Result<Option<T>, sqlx::Error>>>(
+    mut job: T,
+    wait: Duration,
+    has_ended: fn(&T) -> bool,
+    look: impl Fn() -> F,
+) -> Result<T, Error> {
     let deadline = Instant::now() + wait;
     let mut pause = FIRST_PAUSE;
-    while !job.has_ended() && Instant::now() < deadline {
+    while !has_ended(&job) && Instant::now() < deadline {
         tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
         pause = LONGEST_PAUSE.min(pause * 3 / 2);
-        job = db::job::find(pool, job.id).await?.ok_or_else(|| Error::not_found("job"))?;
+        job = look().await?.ok_or_else(|| Error::not_found("job"))?;
     }
     Ok(job)
 }
@@ -111,7 +128,7 @@ pub(super) struct Wait {
     wait: Option<u64>,
 }
 
-/// A job: one accepted request.
+/// A job: one accepted request, or one reindex.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Job)]
@@ -121,25 +138,27 @@ pub(super) struct JobView {
     index: String,
     status: Status,
     counts: Counts,
-    /// The first failures, dead ones before those that wait for a retry; 100 at most.
+    /// The first failures, dead ones before those that wait for a retry; about 100 at most. Of a failed reindex the reason comes first.
     errors: Vec<Failure>,
     enqueued_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
+    /// How far it is; null unless the job is a reindex or a rollback.
+    reindex: Option<ReindexView>,
 }
 
 /// Documents of a job by what became of them; all but `total` add up to it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Counts {
-    total: i32,
-    pending: i32,
-    succeeded: i32,
+    total: i64,
+    pending: i64,
+    succeeded: i64,
     /// Failed, and waiting to be tried again.
-    retrying: i32,
+    retrying: i64,
     /// Failed for good: each is a dead letter.
-    dead: i32,
+    dead: i64,
     /// Overtaken by a newer write of the same document.
-    superseded: i32,
+    superseded: i64,
 }
 
 impl JobView {
@@ -148,17 +167,18 @@ impl JobView {
             job_id: job.id,
             status: job.status(),
             counts: Counts {
-                total: job.total,
-                pending: job.pending,
-                succeeded: job.succeeded,
-                retrying: job.retrying,
-                dead: job.dead,
-                superseded: job.superseded,
+                total: job.total.into(),
+                pending: job.pending.into(),
+                succeeded: job.succeeded.into(),
+                retrying: job.retrying.into(),
+                dead: job.dead.into(),
+                superseded: job.superseded.into(),
             },
             errors,
             enqueued_at: job.enqueued_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
+            reindex: None,
             index: job.index_slug,
         }
     }

@@ -13,9 +13,10 @@ mod freshness;
 mod gateway_keys;
 mod gauges;
 mod health;
-mod index_calls;
+mod index_verbs;
 mod indexes;
 mod jobs;
+mod keeper;
 mod key_use;
 mod keys;
 mod known;
@@ -26,6 +27,7 @@ mod organizations;
 mod page;
 mod params;
 mod plans;
+mod reindexing;
 mod request_id;
 mod responses;
 mod scoped_tokens;
@@ -101,8 +103,9 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(plans::list))
         .routes(routes!(plans::put))
         .routes(routes!(indexes::list, indexes::create))
-        .routes(routes!(indexes::show, indexes::update))
-        .merge(index_calls::routes())
+        .merge(index_verbs::routes())
+        .routes(routes!(reindexing::versions))
+        .routes(routes!(reindexing::refusals))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(gateway_keys::list, gateway_keys::create))

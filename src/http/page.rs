@@ -1,8 +1,9 @@
 //! Lists: one shape and one kind of cursor everywhere.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 use super::Error;
 
@@ -30,10 +31,9 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
-    /// The id that the page begins after.
-    pub(super) fn before(&self) -> Result<Option<Uuid>, Error> {
-        let parse =
-            |cursor: &String| Uuid::try_parse(cursor).map_err(|_| Error::invalid("cursor: not one that a list gave"));
+    /// What the page begins after.
+    pub(super) fn before<C: FromStr>(&self) -> Result<Option<C>, Error> {
+        let parse = |cursor: &String| cursor.parse().map_err(|_| Error::invalid("cursor: not one that a list gave"));
         self.cursor.as_ref().map(parse).transpose()
     }
 
@@ -46,16 +46,16 @@ impl PageQuery {
     }
 
     /// Makes the page of rows of which one more than the limit was read.
-    pub(super) fn page<R, T: ToSchema>(
+    pub(super) fn page<R, T: ToSchema, C: ToString>(
         &self,
         mut rows: Vec<R>,
-        id: impl Fn(&R) -> Uuid,
+        cursor: impl Fn(&R) -> C,
         show: impl Fn(R) -> T,
     ) -> Result<Page<T>, Error> {
         let limit = usize::try_from(self.limit()?).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        Ok(Page::of(rows, more, id, show))
+        Ok(Page::of(rows, more, cursor, show))
     }
 }
 
@@ -66,8 +66,13 @@ impl<T: ToSchema> Page<T> {
     }
 
     /// The page of exactly these rows; `more` follow or do not.
-    pub(super) fn of<R>(rows: Vec<R>, more: bool, id: impl Fn(&R) -> Uuid, show: impl Fn(R) -> T) -> Self {
-        let next_cursor = rows.last().filter(|_| more).map(|row| id(row).to_string());
+    pub(super) fn of<R, C: ToString>(
+        rows: Vec<R>,
+        more: bool,
+        cursor: impl Fn(&R) -> C,
+        show: impl Fn(R) -> T,
+    ) -> Self {
+        let next_cursor = rows.last().filter(|_| more).map(|row| cursor(row).to_string());
         Self { items: rows.into_iter().map(show).collect(), next_cursor }
     }
 }

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use super::{
     Error, State,
     body::Json,
-    caller::Admin,
-    index_calls::Called,
+    index_verbs::Named,
+    keeper::Keeper,
     responses::{Conflict, Invalid, NotFound, Refused, TooLarge, Unprocessable},
 };
 use crate::drift::{self, Drift};
@@ -22,12 +22,12 @@ use crate::drift::{self, Drift};
     params(("index" = String, Path, description = "The index's id or slug")), request_body = Verify,
     responses((status = 200, body = Drift), Invalid, Refused, NotFound, Conflict, TooLarge, Unprocessable))]
 pub(super) async fn verify(
-    Admin(caller): Admin,
-    Called(index): Called,
+    keeper: Keeper,
+    Named(index): Named,
     Shared(state): Shared<State>,
     Json(Verify { repair }): Json<Verify>,
 ) -> Result<Answer<Drift>, Error> {
-    let index = state.index(&caller, &index).await?;
+    let index = state.index(&keeper.caller, &index).await?;
     Ok(Answer(drift::verify(&state.pool, &state.typesense, index.id, repair).await?))
 }
 

@@ -105,6 +105,15 @@ impl Reindex {
         !matches!(self.status, Status::Queued | Status::Running)
     }
 
+    /// How much of it is done, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        match (self.status, self.total) {
+            (Status::Succeeded, _) => 1.0,
+            (_, 0) => 0.0,
+            (_, total) => (self.done as f64 / total as f64).clamp(0.0, 1.0),
+        }
+    }
+
     /// Seconds until it will be done, by how fast it has been; `None` where that can't be told.
     pub fn eta_seconds(&self) -> Option<f64> {
         let seconds = self.seconds.filter(|_| self.status == Status::Running && self.done > 0)?;
@@ -129,6 +138,17 @@ pub struct Schema {
     pub fields: Vec<serde_json::Value>,
     pub default_sorting_field: Option<String>,
     pub embedding: Option<Embedding>,
+}
+
+impl Schema {
+    /// The one that the index has.
+    pub fn of(index: &Index) -> Self {
+        Self {
+            fields: index.fields.0.clone(),
+            default_sorting_field: index.default_sorting_field.clone(),
+            embedding: index.embedding.as_ref().map(|embedding| embedding.0.clone()),
+        }
+    }
 }
 
 /// Asks for a new version of this schema, filled from the record: `total` documents. What changes from the commit on is listed for
@@ -227,26 +247,39 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Reindex>, sqlx::Erro
         .await
 }
 
-/// The last one of each version of an index.
-pub async fn of_versions(pool: &PgPool, index_id: Uuid) -> Result<Vec<Reindex>, sqlx::Error> {
+/// The last one of each of these versions of an index.
+pub async fn of_versions(pool: &PgPool, index_id: Uuid, numbers: &[i32]) -> Result<Vec<Reindex>, sqlx::Error> {
     sqlx::query_as(concat!(
         "select distinct on (number) ",
         columns!(),
-        " from tidewell.reindexes where index_id = $1 order by number, id desc"
+        " from tidewell.reindexes where index_id = $1 and number = any($2) order by number, id desc"
     ))
     .bind(index_id)
+    .bind(numbers)
     .fetch_all(pool)
     .await
 }
 
+/// The one that has not ended on an index.
+pub async fn under_way(conn: &mut PgConnection, index_id: Uuid) -> Result<Option<Reindex>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from tidewell.reindexes where index_id = $1 and status in ('queued', 'running')"
+    ))
+    .bind(index_id)
+    .fetch_optional(conn)
+    .await
+}
+
 /// Asks for the end of what is under way on an index; `None` where nothing is.
-pub async fn cancel(pool: &PgPool, index_id: Uuid) -> Result<Option<Reindex>, sqlx::Error> {
+pub async fn cancel(conn: &mut PgConnection, index_id: Uuid) -> Result<Option<Reindex>, sqlx::Error> {
     sqlx::query_as(concat!(
         "update tidewell.reindexes set cancel_requested = true, next_try_at = clock_timestamp()
          where index_id = $1 and status in ('queued', 'running') returning ",
         columns!()
     ))
     .bind(index_id)
-    .fetch_optional(pool)
+    .fetch_optional(conn)
     .await
 }

@@ -1,12 +1,13 @@
 //! Documents that the collection of a version does not take.
 
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::lease::Lease;
 
 /// Why a document is not taken.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug, FromRow, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Refusal {
     pub document_id: String,
     pub code: String,
@@ -50,7 +51,7 @@ pub async fn note(
 
 /// The refused documents of a version behind `after`, in the order of their ids.
 pub async fn list(
-    conn: &mut PgConnection,
+    executor: impl PgExecutor<'_>,
     (index_id, number): (Uuid, i32),
     after: &str,
     limit: i64,
@@ -63,6 +64,6 @@ pub async fn list(
     .bind(number)
     .bind(after)
     .bind(limit)
-    .fetch_all(conn)
+    .fetch_all(executor)
     .await
 }

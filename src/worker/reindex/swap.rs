@@ -109,7 +109,7 @@ impl Run<'_> {
             return Err(Stop::LeaseLost);
         }
         loop {
-            let refused = refusal::list(&mut tx, self.id(), "", LETTERS).await?;
+            let refused = refusal::list(&mut *tx, self.id(), "", LETTERS).await?;
             if refused.is_empty() {
                 break;
             }

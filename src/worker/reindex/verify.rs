@@ -28,7 +28,7 @@ impl Run<'_> {
         };
         let mut conn = worker.pool.acquire().await?;
         let recorded = record::count(&mut conn, index.id).await?;
-        let refused = refusal::list(&mut conn, self.id(), "", i64::MAX).await?;
+        let refused = refusal::list(&mut *conn, self.id(), "", i64::MAX).await?;
         drop(conn);
         let refused: Vec<&str> = refused.iter().map(|refusal| refusal.document_id.as_str()).collect();
         // Of a refused document an older state may be there.

@@ -1,0 +1,8 @@
+//! Reindexing as it is asked for and told of, by whichever door. The worker does it.
+
+pub mod request;
+mod view;
+mod wish;
+
+pub use view::{ReindexView, VersionView, job_status};
+pub use wish::Wish;
