@@ -18,6 +18,7 @@ mod native;
 mod projecting;
 mod provisioning;
 mod quota;
+mod reindex_requests;
 mod remembering;
 mod replication;
 mod scoped_tokens;
