@@ -45,10 +45,10 @@ async fn record_of(stack: &Stack, documents: i64) {
 async fn former_version(stack: &Stack, state: &str) {
     let pool = stack.setting.pool().await;
     for statement in [
-        "update tidewell.index_versions set state = 'retired', retired_at = now()",
+        "update tidewell.index_versions set state = 'retired', retired_at = now() where number = 1",
         "insert into tidewell.index_versions (index_id, number, collection, fields, state, live_at)
-         select index_id, 2, collection || '_2', fields, 'live', now() from tidewell.index_versions",
-        "update tidewell.indexes set version = 2",
+         select index_id, 5, collection || '_5', fields, 'live', now() from tidewell.index_versions where number = 1",
+        "update tidewell.indexes set version = 5",
     ] {
         sqlx::query(statement).execute(&pool).await.expect("a former version");
     }
