@@ -19,6 +19,7 @@ mod native;
 mod projecting;
 mod provisioning;
 mod quota;
+mod reindex_requests;
 mod reindexing;
 mod remembering;
 mod replication;

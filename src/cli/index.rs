@@ -13,12 +13,14 @@ use tidewell::{
         index_check::Check,
     },
     domain::{embedding::Embedding, fields},
+    reindex::VersionView,
 };
 
 use super::{
     Session, input, organization,
     output::{maybe, maybe_time, record, table, time},
     page::PageArgs,
+    reindex,
 };
 
 #[derive(Debug, Subcommand)]
@@ -41,7 +43,17 @@ pub(crate) enum Command {
         #[arg(long)]
         org: Option<String>,
     },
-    /// Change an index; what is left out stays as it is
+    /// List the versions of an index, newest first
+    Versions {
+        /// The index's id, or its slug
+        index: String,
+        /// The organization's id or slug, where several have an index of that slug
+        #[arg(long)]
+        org: Option<String>,
+        #[command(flatten)]
+        page: PageArgs<i32>,
+    },
+    /// Change an index; what is left out stays as it is. Its schema is changed by `tidewell reindex`
     Update(Update),
     /// Compare what was written with what its collection in Typesense holds; fails where they differ
     Verify(verify::Args),
@@ -119,6 +131,14 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             session
                 .show(&shown, || format!("{}\n\n{}", text(&index), check.as_ref().map_or_else(never_checked, checked)))
         }
+        Command::Versions { index, org, page } => {
+            let index = find(&pool, org.as_deref(), index).await?;
+            let rows = db::version::list(&pool, index.id, page.cursor, page.reads()).await?;
+            let numbers: Vec<i32> = rows.iter().map(|version| version.number).collect();
+            let reindexes = db::reindex::of_versions(&pool, index.id, &numbers).await?;
+            let versions: Vec<_> = rows.into_iter().map(|version| VersionView::new(version, &reindexes)).collect();
+            page.show(session, &versions, |version| version.number, |version| version, reindex::versions)
+        }
         Command::Update(update) => {
             let index = find(&pool, update.org.as_deref(), &update.index).await?;
             let changes = Changes { max_attempts: update.max_attempts, cache_seconds: update.cache_seconds };
@@ -161,7 +181,7 @@ async fn make(pool: &PgPool, create: &Create) -> anyhow::Result<Index> {
 }
 
 /// A list of fields, or an object with one as the API takes it.
-fn read_fields(given: &str) -> anyhow::Result<Vec<Value>> {
+pub(super) fn read_fields(given: &str) -> anyhow::Result<Vec<Value>> {
     let text = input::json_or_file(given, "fields")?;
     match serde_json::from_str(&text).context("the fields are not JSON")? {
         Value::Array(fields) => Ok(fields),
@@ -174,7 +194,7 @@ fn read_fields(given: &str) -> anyhow::Result<Vec<Value>> {
 }
 
 /// What documents are embedded from, as the API takes it.
-fn read_embedding(given: &str) -> anyhow::Result<Embedding> {
+pub(super) fn read_embedding(given: &str) -> anyhow::Result<Embedding> {
     let text = input::json_or_file(given, "embedding")?;
     serde_json::from_str(&text).context("the embedding can't be read: it is {\"from\": [fields], \"model\": name}")
 }
@@ -209,6 +229,11 @@ fn view(index: &Index) -> Value {
     })
 }
 
+/// From what, and by which model.
+pub(super) fn embedded(embedding: &Embedding) -> String {
+    format!("from {} by {}", embedding.from.join(", "), embedding.model)
+}
+
 fn show(session: &Session, index: &Index) -> anyhow::Result<()> {
     session.show(&view(index), || text(index))
 }
@@ -219,6 +244,8 @@ fn text(index: &Index) -> String {
         ("slug", index.slug.clone()),
         ("organization", index.organization_id.to_string()),
         ("default sorting", maybe(index.default_sorting_field.as_ref())),
+        ("embedded", maybe(index.embedding.as_ref().map(|embedding| embedded(embedding)))),
+        ("version", index.version.to_string()),
         ("attempts", index.max_attempts.to_string()),
         ("cached for", format!("{} s", index.cache_seconds)),
         ("collection", maybe(index.collection.as_ref())),

@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::{
     Session, index, organization,
-    output::{maybe, maybe_time, record, short, table, time},
+    output::{maybe, maybe_time, nothing, record, short, table, time},
     page::PageArgs,
+    reindex,
 };
 
 #[derive(Debug, Subcommand)]
@@ -84,6 +85,9 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             page.show(session, &rows, |row| row.id, |row| view(row, &[]), jobs_table)
         }
         Command::Show { job, wait } => {
+            if let Some(found) = db::reindex::find(&pool, *job).await? {
+                return reindex::show_job(session, &pool, found, wait.map(Duration::from_secs)).await;
+            }
             let found = match wait {
                 Some(seconds) => wait_for(&pool, *job, Duration::from_secs(*seconds)).await?,
                 None => find(&pool, *job).await?,
@@ -146,13 +150,18 @@ fn job_text(job: &Job, failures: &[Failure]) -> String {
         ("started", maybe_time(job.started_at)),
         ("finished", maybe_time(job.finished_at)),
     ]);
+    with_failures(about, failures)
+}
+
+/// Adds what has failed, if anything has.
+pub(super) fn with_failures(about: String, failures: &[Failure]) -> String {
     if failures.is_empty() {
         return about;
     }
     let lines = failures.iter().map(|failure| {
         let fate = match failure.next_retry_at {
             Some(at) => format!("again {}", time(at)),
-            None => format!("dead {}", maybe(failure.dead_letter_id)),
+            None => failure.dead_letter_id.map_or_else(nothing, |id| format!("dead {id}")),
         };
         [maybe(failure.document_id.as_ref()), failure.code.clone(), short(&failure.message, 60), fate]
     });
@@ -176,5 +185,6 @@ fn view(job: &Job, failures: &[Failure]) -> Value {
         "enqueuedAt": job.enqueued_at,
         "startedAt": job.started_at,
         "finishedAt": job.finished_at,
+        "reindex": null,
     })
 }

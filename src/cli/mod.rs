@@ -1,6 +1,7 @@
 //! The commands: one file a group. They speak to the database themselves and share the rules of the HTTP API.
 
 mod backend;
+mod bar;
 mod client;
 mod client_tables;
 mod database;
@@ -14,8 +15,10 @@ mod key;
 mod organization;
 pub(crate) mod output;
 mod page;
+mod person;
 mod plan;
 mod process;
+mod reindex;
 mod sealing;
 mod shutdown;
 mod status;
@@ -62,6 +65,8 @@ pub(crate) enum Command {
     /// Indexes of an organization
     #[command(subcommand)]
     Index(index::Command),
+    /// Build a new version of an index and put it in place, or a former one back
+    Reindex(reindex::Args),
     /// Keys of an organization, and gateway keys
     #[command(subcommand)]
     Key(key::Command),
@@ -109,6 +114,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Status => status::run(session).await,
         Command::Org(command) => organization::run(session, command).await,
         Command::Index(command) => index::run(session, command).await,
+        Command::Reindex(args) => reindex::run(session, args).await,
         Command::Key(command) => key::run(session, command).await,
         Command::Plan(command) => plan::run(session, command).await,
         Command::Client(command) => client::run(session, command).await,

@@ -74,6 +74,11 @@ pub(super) fn record<const N: usize>(pairs: [(&str, String); N]) -> String {
     lines.join("\n")
 }
 
+/// A word as the API writes it.
+pub(super) fn word(value: impl Serialize) -> String {
+    serde_json::json!(value).as_str().unwrap_or_default().to_owned()
+}
+
 /// A moment, to the second.
 pub(super) fn time(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Secs, true)

@@ -3,13 +3,14 @@
 use tidewell::db::{
     self,
     status::{
-        COUNTED_TO, CheckStatus, HEALTHS, IndexStatus, Status, SyncStatus, WorkerStatus, oldest_unsynced_seconds,
+        COUNTED_TO, CheckStatus, HEALTHS, IndexStatus, ReindexStatus, Status, SyncStatus, WorkerStatus,
+        oldest_unsynced_seconds,
     },
 };
 
 use super::{
     Session,
-    output::{age, nothing, table},
+    output::{age, maybe, nothing, table, word},
 };
 
 pub(super) async fn run(session: &Session) -> anyhow::Result<()> {
@@ -23,6 +24,9 @@ fn text(status: &Status) -> String {
         if status.indexes.is_empty() { none("indexes") } else { indexes(&status.indexes) },
         if status.workers.is_empty() { none("workers") } else { workers(&status.workers) },
     ];
+    if !status.reindexes.is_empty() {
+        parts.push(reindexes(&status.reindexes));
+    }
     if !status.syncs.is_empty() {
         parts.push(syncs(&status.syncs));
     }
@@ -30,8 +34,14 @@ fn text(status: &Status) -> String {
         let count = status.doubted_flights;
         parts.push(format!("{count} requests to Typesense are in doubt: their documents are being read back"));
     }
+    let troubles = status.workers.iter().filter_map(|worker| worker.embedding_trouble.as_deref());
+    parts.extend(troubles.map(|trouble| format!("documents go without vectors: {trouble}")));
+    if status.embedding_debts > 0 {
+        let count = count(status.embedding_debts);
+        parts.push(format!("{count} documents were written without a vector, and get it once their model is back"));
+    }
     let waiting: i64 = status.indexes.iter().map(|index| index.backlog).sum();
-    if waiting > 0 && !status.workers.iter().any(|worker| worker.alive) {
+    if waiting + status.reindexes.len() as i64 > 0 && !status.workers.iter().any(|worker| worker.alive) {
         parts.push("nobody is at work: start `tidewell work`".to_owned());
     }
     parts.join("\n\n")
@@ -89,6 +99,23 @@ fn workers(workers: &[WorkerStatus]) -> String {
     table(["worker", "state", "seen", "breaker", "imports", "backend"], &["imports"], rows)
 }
 
+fn reindexes(reindexes: &[ReindexStatus]) -> String {
+    let rows = reindexes.iter().map(|reindex| {
+        [
+            format!("{}/{}", reindex.organization, reindex.index),
+            reindex.version.to_string(),
+            word(reindex.kind),
+            word(reindex.phase),
+            format!("{:.0}%", reindex.progress * 100.0),
+            reindex.refused.to_string(),
+            maybe(reindex.error.as_ref()),
+        ]
+    });
+    let numbers = ["version", "done", "refused"];
+    let [version, done, refused] = numbers;
+    table(["reindex", version, "kind", "phase", done, refused, "waits for"], &numbers, rows)
+}
+
 /// One line: how many jobs there are of each health, and how long the one that has waited longest has been without a good run.
 fn syncs(syncs: &[SyncStatus]) -> String {
     let of = |health: &str| syncs.iter().filter(|sync| sync.health == health).count();
@@ -130,8 +157,24 @@ mod tests {
                 ..CheckStatus::default()
             },
         };
-        let shown = text(&Status { indexes: vec![index], workers: vec![], syncs: vec![], doubted_flights: 1 });
-        for expected in ["acme/products", "1m 30s", "10000+", "1 requests", "`tidewell work`", "4 missing, 1h 1m ago"] {
+        let shown = text(&Status {
+            indexes: vec![index],
+            workers: vec![],
+            syncs: vec![],
+            reindexes: vec![],
+            versions: vec![],
+            embedding_debts: 3,
+            doubted_flights: 1,
+        });
+        for expected in [
+            "acme/products",
+            "1m 30s",
+            "10000+",
+            "1 requests",
+            "3 documents",
+            "`tidewell work`",
+            "4 missing, 1h 1m ago",
+        ] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
     }

@@ -1,11 +1,13 @@
 //! What waits, where and for how long, who works on it, and what stands in its way.
 
+mod reindexes;
 mod syncs;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 
+pub use reindexes::{ReindexStatus, VersionStatus};
 pub use syncs::{HEALTHS, SyncStatus, oldest_unsynced_seconds};
 
 /// Counts that would need a scan stop here.
@@ -20,6 +22,12 @@ pub struct Status {
     pub indexes: Vec<IndexStatus>,
     pub workers: Vec<WorkerStatus>,
     pub syncs: Vec<SyncStatus>,
+    /// What has not ended.
+    pub reindexes: Vec<ReindexStatus>,
+    /// Versions of indexes that are built or kept for a rollback.
+    pub versions: Vec<VersionStatus>,
+    /// Documents that were written without a vector because their model was away, counted to 10,000.
+    pub embedding_debts: i64,
     /// Requests to Typesense that outlived their deadline and whose documents are still being read back.
     pub doubted_flights: i64,
 }
@@ -74,17 +82,23 @@ pub struct WorkerStatus {
     pub breaker_reason: Option<String>,
     /// Imports that it sends side by side.
     pub concurrency: i32,
+    /// Why documents have no vectors now, where some should.
+    pub embedding_trouble: Option<String>,
     pub last_seen_seconds_ago: f64,
     pub alive: bool,
 }
 
 /// Reads the status. The cost grows with the number of indexes and sync jobs, not with that of waiting rows.
 pub async fn read(pool: &PgPool) -> Result<Status, sqlx::Error> {
+    let debts = "select count(*) from (select from tidewell.embedding_debts limit $1) as counted";
     let doubted = "select count(*) from tidewell.flights where deadline <= clock_timestamp()";
     Ok(Status {
         indexes: indexes(pool).await?,
         workers: workers(pool).await?,
         syncs: syncs::read(pool).await?,
+        reindexes: reindexes::under_way(pool).await?,
+        versions: reindexes::behind(pool).await?,
+        embedding_debts: sqlx::query_scalar(debts).bind(COUNTED_TO).fetch_one(pool).await?,
         doubted_flights: sqlx::query_scalar(doubted).fetch_one(pool).await?,
     })
 }
@@ -147,7 +161,7 @@ async fn indexes(pool: &PgPool) -> Result<Vec<IndexStatus>, sqlx::Error> {
 
 async fn workers(pool: &PgPool) -> Result<Vec<WorkerStatus>, sqlx::Error> {
     sqlx::query_as(
-        "select name, backend, breaker, breaker_reason, concurrency, ago::float8 as last_seen_seconds_ago, ago < $1 as alive
+        "select name, backend, breaker, breaker_reason, concurrency, embedding_trouble, ago::float8 as last_seen_seconds_ago, ago < $1 as alive
          from tidewell.workers
          cross join lateral (select extract(epoch from clock_timestamp() - last_seen_at) as ago) as seen
          order by name",

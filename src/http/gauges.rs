@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::db::status::{HEALTHS, IndexStatus, Status, SyncStatus, oldest_unsynced_seconds};
+use crate::db::status::{HEALTHS, IndexStatus, Status, SyncStatus, WorkerStatus, oldest_unsynced_seconds};
 
 /// A gauge's name, what it tells, and its value for one index.
 type IndexGauge = (&'static str, &'static str, fn(&IndexStatus) -> f64);
@@ -27,25 +27,65 @@ pub(super) fn render(text: &mut String, status: &Status) {
         gauge(text, name, help, status.indexes.iter().map(|index| (labels(index), of(index))));
     }
     render_checks(text, &status.indexes);
-    let breakers = status.workers.iter().filter(|worker| worker.alive).map(|worker| {
-        let openness = match worker.breaker.as_str() {
-            "closed" => 0.0,
-            "half_open" => 0.5,
-            _ => 1.0,
-        };
-        (vec![("worker", worker.name.as_str()), ("backend", worker.backend.as_str())], openness)
+    render_workers(text, &status.workers);
+    let doubted = status.doubted_flights as f64;
+    gauge(text, "tidewell_doubted_flights", "Requests to Typesense whose end is not known.", [(vec![], doubted)]);
+    render_versions(text, status);
+    render_syncs(text, &status.syncs);
+}
+
+/// A gauge's name, what it tells, and its value for one worker.
+type WorkerGauge = (&'static str, &'static str, fn(&WorkerStatus) -> f64);
+
+fn render_workers(text: &mut String, workers: &[WorkerStatus]) {
+    let of_workers: [WorkerGauge; 2] = [
+        ("tidewell_breaker_open", "Whether a worker's breaker is open: 0 closed, 0.5 half open, 1 open.", |worker| {
+            match worker.breaker.as_str() {
+                "closed" => 0.0,
+                "half_open" => 0.5,
+                _ => 1.0,
+            }
+        }),
+        (
+            "tidewell_embedding_trouble",
+            "Whether documents that a worker writes go without vectors, though they should have some.",
+            |worker| f64::from(worker.embedding_trouble.is_some()),
+        ),
+    ];
+    for (name, help, of) in of_workers {
+        let values = workers
+            .iter()
+            .filter(|worker| worker.alive)
+            .map(|worker| (vec![("worker", worker.name.as_str()), ("backend", worker.backend.as_str())], of(worker)));
+        gauge(text, name, help, values);
+    }
+    let alive = workers.iter().filter(|worker| worker.alive).count();
+    gauge(text, "tidewell_workers_alive", "Workers that reported lately.", [(vec![], alive as f64)]);
+}
+
+fn render_versions(text: &mut String, status: &Status) {
+    let progress = status.reindexes.iter().map(|reindex| {
+        (vec![("organization", reindex.organization.as_str()), ("index", reindex.index.as_str())], reindex.progress)
     });
     gauge(
         text,
-        "tidewell_breaker_open",
-        "Whether a worker's breaker is open: 0 closed, 0.5 half open, 1 open.",
-        breakers,
+        "tidewell_reindex_progress",
+        "How far a reindex or a rollback is that has not ended: 0 to 1.",
+        progress,
     );
-    let alive = status.workers.iter().filter(|worker| worker.alive).count();
-    gauge(text, "tidewell_workers_alive", "Workers that reported lately.", [(vec![], alive as f64)]);
-    let doubted = status.doubted_flights as f64;
-    gauge(text, "tidewell_doubted_flights", "Requests to Typesense whose end is not known.", [(vec![], doubted)]);
-    render_syncs(text, &status.syncs);
+    let numbers: Vec<String> = status.versions.iter().map(|version| version.version.to_string()).collect();
+    let changes = status.versions.iter().zip(&numbers).map(|(version, number)| {
+        let labels = vec![
+            ("organization", version.organization.as_str()),
+            ("index", version.index.as_str()),
+            ("version", number.as_str()),
+        ];
+        (labels, version.changes as f64)
+    });
+    let help = "Documents that a version which is not live is behind, counted to 10,000.";
+    gauge(text, "tidewell_version_changes", help, changes);
+    let help = "Documents without a vector because their model was away, counted to 10,000.";
+    gauge(text, "tidewell_embedding_debts", help, [(vec![], status.embedding_debts as f64)]);
 }
 
 fn labels(index: &IndexStatus) -> Vec<(&str, &str)> {

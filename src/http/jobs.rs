@@ -29,8 +29,6 @@ use crate::{
 /// A key that only searches has no jobs.
 const JOB_SCOPES: [&str; 3] = ["ingest", "connector_write", "admin"];
 const MAX_WAIT_SECONDS: u64 = 30;
-/// Failures that are told.
-const MAX_ERRORS: i64 = 100;
 /// Pauses between looks at a job that is waited for.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);

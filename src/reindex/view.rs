@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::{
     db::{
-        job,
         reindex::{Kind, Phase, Reindex, Status},
         version::{State, Version},
     },
@@ -69,17 +68,6 @@ impl From<&Reindex> for ReindexView {
             started_at: reindex.started_at,
             finished_at: reindex.finished_at,
         }
-    }
-}
-
-/// Where a reindex stands, in the words for jobs: one whose schema has refused documents is `partial`.
-pub fn job_status(reindex: &Reindex) -> job::Status {
-    match reindex.status {
-        Status::Queued => job::Status::Queued,
-        Status::Running => job::Status::Running,
-        Status::Succeeded if reindex.refused > 0 => job::Status::Partial,
-        Status::Succeeded => job::Status::Succeeded,
-        Status::Failed | Status::Cancelled => job::Status::Failed,
     }
 }
 

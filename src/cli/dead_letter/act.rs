@@ -2,20 +2,19 @@
 
 use anyhow::{Context, bail};
 use clap::Args;
-use nix::unistd::{User, getuid};
 use serde_json::json;
 use sqlx::PgPool;
 use tidewell::{
     db::{
         self,
-        dead_letter::{Actor, DeadLetter, Mended, Operation, Retried, Selection},
+        dead_letter::{DeadLetter, Mended, Operation, Retried, Selection},
     },
     domain::document::Document,
 };
 use uuid::Uuid;
 
 use super::Filter;
-use crate::cli::{Session, input};
+use crate::cli::{Session, input, person::Person};
 
 /// Dead letters to act on: by their ids or by a filter.
 #[derive(Debug, Args)]
@@ -39,24 +38,6 @@ impl Choice {
             Some(ids) => Ok(Selection { ids: Some(ids), ..Selection::default() }),
             None => self.filter.selection(pool).await,
         }
-    }
-}
-
-/// Who is at the keyboard, as the trail names them.
-struct Person {
-    name: String,
-    request_id: String,
-}
-
-impl Person {
-    fn here() -> Self {
-        let user = User::from_uid(getuid()).ok().flatten().map_or_else(|| getuid().to_string(), |user| user.name);
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { name: format!("command line ({user}@{})", host.trim()), request_id: Uuid::now_v7().simple().to_string() }
-    }
-
-    fn actor(&self) -> Actor<'_> {
-        Actor { name: &self.name, request_id: &self.request_id }
     }
 }
 

@@ -1,26 +1,21 @@
 //! The bar of one run.
 
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::ProgressBar;
 use tidewell::db::sync::run::{Run, Status, Trigger};
 
-use crate::cli::output::{age, short};
+use crate::cli::{
+    bar,
+    output::{age, short},
+};
 
-/// Steps of a bar.
-const STEPS: u64 = 1000;
-const TEMPLATE: &str = "{prefix} {bar:24} {msg}";
+pub(super) use crate::cli::bar::new;
+
 /// Longest reason for a pause that fits beside a bar.
 const REASON: usize = 60;
 
-/// A bar for runs of the job of that name; it stays on the screen unless it is cleared.
-pub(super) fn new(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(STEPS).with_style(style).with_prefix(name.to_owned()).with_finish(ProgressFinish::Abandon)
-}
-
 /// Shows where a run is.
-pub(super) fn show(bar: &ProgressBar, run: &Run) {
-    bar.set_position((run.progress_pct / 100.0 * STEPS as f64) as u64);
-    bar.set_message(told(run));
+pub(super) fn show(progress: &ProgressBar, run: &Run) {
+    bar::show(progress, run.progress_pct / 100.0, told(run));
 }
 
 /// How far, how fast, how long it will take, and what is done.

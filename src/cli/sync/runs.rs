@@ -10,7 +10,7 @@ use tidewell::db::sync::{
 use super::bar;
 use crate::cli::{
     Session,
-    output::{age, maybe, maybe_time, nothing, record, short, table, time},
+    output::{age, maybe, maybe_time, nothing, record, short, table, time, word},
     page::PageArgs,
 };
 
@@ -65,11 +65,6 @@ fn runs(runs: &[Run]) -> String {
         &numbers,
         lines,
     )
-}
-
-/// A status or a trigger, as the API writes it.
-fn word(value: impl serde::Serialize) -> String {
-    json!(value).as_str().unwrap_or_default().to_owned()
 }
 
 fn took(run: &Run) -> String {
