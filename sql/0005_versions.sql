@@ -17,14 +17,15 @@ create table tidewell.index_versions (
     -- What its vectors were made by: vectors of another fingerprint are never put beside them. Null until the first is made.
     fingerprint jsonb,
     -- What changes in the record is listed (version_changes) for versions that are built or retired.
-    state text not null check (state in ('building', 'live', 'retired', 'dropped')),
+    -- Dropping: its collection is yet to be deleted.
+    state text not null check (state in ('building', 'live', 'retired', 'dropping', 'dropped')),
     created_at timestamptz not null default now(),
     live_at timestamptz,
     retired_at timestamptz,
     primary key (index_id, number)
 );
 create unique index index_versions_live on tidewell.index_versions (index_id) where state = 'live';
-create index index_versions_retired on tidewell.index_versions (retired_at) where state = 'retired';
+create index index_versions_former on tidewell.index_versions (state, retired_at) where state in ('retired', 'dropping');
 -- Front ends remember the live version's fingerprint with the index.
 create trigger notify_changed after update of fingerprint on tidewell.index_versions
     for each row execute function tidewell.notify_changed();
@@ -62,10 +63,11 @@ create table tidewell.version_flights (
     id uuid primary key,
     index_id uuid not null,
     number integer not null,
+    -- Of the lease under which it was sent.
     fence bigint not null,
     document_ids text[] not null,
-    -- When nothing of the request can be alive any more.
-    doubted_until timestamptz not null
+    -- When nothing of it can be alive any more; known once its sender has lost its lease.
+    doubted_until timestamptz not null default 'infinity'
 );
 create index version_flights_by_version on tidewell.version_flights (index_id, number);
 
@@ -78,6 +80,8 @@ create table tidewell.reindexes (
     kind text not null check (kind in ('reindex', 'rollback', 'in_place')),
     -- The version that is to be live; for a change in place the one that is.
     number integer not null,
+    -- The fields that a change in place is to leave; null otherwise.
+    fields jsonb,
     -- How many documents may be refused; null: any number.
     max_refused bigint,
     status text not null default 'queued' check (status in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),

@@ -17,3 +17,6 @@ create table tidewell.embedding_debts (
     document_id text collate "C" not null,
     primary key (index_id, document_id)
 );
+
+-- Why documents have no vectors now, where some should.
+alter table tidewell.workers add column embedding_trouble text;

@@ -673,14 +673,15 @@ create table tidewell.index_versions (
     -- What its vectors were made by: vectors of another fingerprint are never put beside them. Null until the first is made.
     fingerprint jsonb,
     -- What changes in the record is listed (version_changes) for versions that are built or retired.
-    state text not null check (state in ('building', 'live', 'retired', 'dropped')),
+    -- Dropping: its collection is yet to be deleted.
+    state text not null check (state in ('building', 'live', 'retired', 'dropping', 'dropped')),
     created_at timestamptz not null default now(),
     live_at timestamptz,
     retired_at timestamptz,
     primary key (index_id, number)
 );
 create unique index index_versions_live on tidewell.index_versions (index_id) where state = 'live';
-create index index_versions_retired on tidewell.index_versions (retired_at) where state = 'retired';
+create index index_versions_former on tidewell.index_versions (state, retired_at) where state in ('retired', 'dropping');
 -- Front ends remember the live version's fingerprint with the index.
 create trigger notify_changed after update of fingerprint on tidewell.index_versions
     for each row execute function tidewell.notify_changed();
@@ -718,10 +719,11 @@ create table tidewell.version_flights (
     id uuid primary key,
     index_id uuid not null,
     number integer not null,
+    -- Of the lease under which it was sent.
     fence bigint not null,
     document_ids text[] not null,
-    -- When nothing of the request can be alive any more.
-    doubted_until timestamptz not null
+    -- When nothing of it can be alive any more; known once its sender has lost its lease.
+    doubted_until timestamptz not null default 'infinity'
 );
 create index version_flights_by_version on tidewell.version_flights (index_id, number);
 
@@ -734,6 +736,8 @@ create table tidewell.reindexes (
     kind text not null check (kind in ('reindex', 'rollback', 'in_place')),
     -- The version that is to be live; for a change in place the one that is.
     number integer not null,
+    -- The fields that a change in place is to leave; null otherwise.
+    fields jsonb,
     -- How many documents may be refused; null: any number.
     max_refused bigint,
     status text not null default 'queued' check (status in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
@@ -777,7 +781,7 @@ create index index_checks_due on tidewell.index_checks (due_at);
 insert into tidewell.index_checks (index_id) select id from tidewell.indexes;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (5, 'versions', true, decode('4d12d14d4d00843b12e2e28252ae291666a65b5c875fc6b2a5d2bcf919b8b071312d61d6d872132101d342fd71a2f69f', 'hex'), 0);
+values (5, 'versions', true, decode('e3b06757e3f7c0e7f9d7401e3639c401831d5d0f7ff76081b87e5daf3e16faef139eac2067f9a695d6ee5cf520854133', 'hex'), 0);
 end if;
 end
 $provision$;
@@ -804,9 +808,12 @@ create table tidewell.embedding_debts (
     document_id text collate "C" not null,
     primary key (index_id, document_id)
 );
+
+-- Why documents have no vectors now, where some should.
+alter table tidewell.workers add column embedding_trouble text;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (6, 'embeddings', true, decode('27133242c508a2c0c3c1bd6030e71d40ccaa69b530b2a1ca41a653d8adf90fa93b44efe22415b37fe0d9da4019d85da8', 'hex'), 0);
+values (6, 'embeddings', true, decode('0142c855cd655a95b8e82510b8e2183b4f010049c063473486a888bec7f28f6a4f413a41b99bc06c080cfe8d0012b4b7', 'hex'), 0);
 end if;
 end
 $provision$;

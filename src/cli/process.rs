@@ -194,6 +194,7 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
             tombstones: seconds(config.tombstones_kept_hours * 3600),
             acts: seconds(config.acts_kept_days * 86_400),
             sync_runs: seconds(config.sync_runs_kept_days * 86_400),
+            versions: seconds(config.versions_kept_hours * 3600),
         },
     }
 }

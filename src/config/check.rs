@@ -37,6 +37,7 @@ impl Config {
             ("poll_ms", self.poll_ms, 10..=60_000),
             ("jobs_kept_hours", self.jobs_kept_hours, 1..=87_600),
             ("tombstones_kept_hours", self.tombstones_kept_hours, 1..=87_600),
+            ("versions_kept_hours", self.versions_kept_hours, 0..=87_600),
             ("acts_kept_days", self.acts_kept_days, 1..=36_500),
             ("athena_typesense_sync_worker_poll_ms", self.athena_typesense_sync_worker_poll_ms, 10..=3_600_000),
             ("sync_runs_at_once", self.sync_runs_at_once, 1..=1000),

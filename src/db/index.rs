@@ -1,7 +1,7 @@
 //! Indexes: a tenant's schema, and the collection that holds its documents.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgPool, types::Json};
+use sqlx::{FromRow, PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::plan::{self, CapReached};
@@ -184,10 +184,30 @@ pub async fn set_collection(pool: &PgPool, id: Uuid, collection: &str) -> Result
         .map(drop)
 }
 
+/// Each index's alias, with the collection that it is to point at.
+pub async fn aliases(pool: &PgPool) -> Result<Vec<(Uuid, String, String)>, sqlx::Error> {
+    sqlx::query_as("select id, alias, collection from tidewell.indexes where collection is not null")
+        .fetch_all(pool)
+        .await
+}
+
+/// The live version's collection, which stays that until the transaction ends.
+pub async fn lock_collection(conn: &mut PgConnection, id: Uuid) -> Result<Option<String>, sqlx::Error> {
+    let collection: Option<Option<String>> =
+        sqlx::query_scalar("select collection from tidewell.indexes where id = $1 for share")
+            .bind(id)
+            .fetch_optional(conn)
+            .await?;
+    Ok(collection.flatten())
+}
+
 /// Whether an index's documents are in a collection of that name, or found by it.
 pub async fn owns_collection(pool: &PgPool, name: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select exists (select from tidewell.indexes where alias = $1 or collection = $1)")
-        .bind(name)
-        .fetch_one(pool)
-        .await
+    sqlx::query_scalar(
+        "select exists (select from tidewell.indexes where alias = $1)
+             or exists (select from tidewell.index_versions where collection = $1)",
+    )
+    .bind(name)
+    .fetch_one(pool)
+    .await
 }

@@ -21,12 +21,13 @@ pub struct Lease {
     pub term: Duration,
 }
 
-/// Takes the lane if nobody holds it. Its former holder, if it still lives, finds its fence too old at its next settlement.
+/// Takes the lane if nobody holds it, nor has asked for it. Its former holder, if it still lives, finds its fence too old at its next
+/// settlement.
 pub async fn lease(pool: &PgPool, lane: Lane, worker: &str, term: Duration) -> Result<Option<Lease>, sqlx::Error> {
     let fence = sqlx::query_scalar(
         "update tidewell.lanes
          set fence = fence + 1, leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $4)
-         where index_id = $1 and lane = $2 and leased_until < clock_timestamp()
+         where index_id = $1 and lane = $2 and leased_until < clock_timestamp() and wanted_until < clock_timestamp()
          returning fence",
     )
     .bind(lane.index_id)
@@ -61,21 +62,114 @@ pub async fn release_all(pool: &PgPool, prefix: &str) -> Result<u64, sqlx::Error
     .map(|released| released.rows_affected())
 }
 
-/// Renews the lease and counts `settled` rows; false where the lease is lost and the transaction must be rolled back.
-pub async fn renew(conn: &mut PgConnection, lease: Lease, settled: i64) -> Result<bool, sqlx::Error> {
-    let renewed = sqlx::query(
+/// Whether a lease that was renewed may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    Kept,
+    /// Somebody asks for the lane: it is to be given back soon.
+    Wanted,
+}
+
+/// Renews the lease and counts `settled` rows; `None` where the lease is lost and the transaction must be rolled back.
+pub async fn renew(conn: &mut PgConnection, lease: Lease, settled: i64) -> Result<Option<Renewed>, sqlx::Error> {
+    let is_wanted: Option<bool> = sqlx::query_scalar(
         "update tidewell.lanes
          set leased_until = clock_timestamp() + make_interval(secs => $4), settled = settled + $5
-         where index_id = $1 and lane = $2 and fence = $3",
+         where index_id = $1 and lane = $2 and fence = $3
+         returning wanted_until > clock_timestamp()",
     )
     .bind(lease.lane.index_id)
     .bind(lease.lane.lane)
     .bind(lease.fence)
     .bind(lease.term.as_secs_f64())
     .bind(settled)
+    .fetch_optional(conn)
+    .await?;
+    Ok(is_wanted.map(|is_wanted| if is_wanted { Renewed::Wanted } else { Renewed::Kept }))
+}
+
+/// Locks the lanes of an index until the transaction ends: whatever settles in them has committed, and nothing else can.
+pub async fn lock_all(conn: &mut PgConnection, index_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("select from tidewell.lanes where index_id = $1 order by lane for update")
+        .bind(index_id)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Asks for all lanes of an index, for `term`: nobody takes one anew, and who holds one gives it back.
+pub async fn want_all(pool: &PgPool, index_id: Uuid, term: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.lanes set wanted_until = clock_timestamp() + make_interval(secs => $2) where index_id = $1",
+    )
+    .bind(index_id)
+    .bind(term.as_secs_f64())
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Takes all lanes of an index, or none: for who has asked for them.
+pub async fn lease_all(
+    pool: &PgPool,
+    index_id: Uuid,
+    worker: &str,
+    term: Duration,
+) -> Result<Option<Vec<Lease>>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    lock_all(&mut tx, index_id).await?;
+    let leased: Vec<(i16, i64)> = sqlx::query_as(
+        "update tidewell.lanes
+         set fence = fence + 1, leased_by = $2, leased_until = clock_timestamp() + make_interval(secs => $3)
+         where index_id = $1 and not exists (select from tidewell.lanes
+                                             where index_id = $1 and leased_until >= clock_timestamp())
+         returning lane, fence",
+    )
+    .bind(index_id)
+    .bind(worker)
+    .bind(term.as_secs_f64())
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let leases = leased.into_iter().map(|(lane, fence)| Lease { lane: Lane { index_id, lane }, fence, term });
+    Ok(Some(leases.collect::<Vec<_>>()).filter(|leases| !leases.is_empty()))
+}
+
+/// Renews the leases of all lanes of an index; false where one is lost and the transaction must be rolled back.
+pub async fn renew_all(conn: &mut PgConnection, leases: &[Lease]) -> Result<bool, sqlx::Error> {
+    let Some(first) = leases.first() else { return Ok(false) };
+    let renewed = sqlx::query(
+        "update tidewell.lanes
+         set leased_until = clock_timestamp() + make_interval(secs => $4),
+             wanted_until = clock_timestamp() + make_interval(secs => $4)
+         from unnest($2::smallint[], $3::bigint[]) as lease (lane, fence)
+         where index_id = $1 and lanes.lane = lease.lane and lanes.fence = lease.fence",
+    )
+    .bind(first.lane.index_id)
+    .bind(leases.iter().map(|lease| lease.lane.lane).collect::<Vec<_>>())
+    .bind(leases.iter().map(|lease| lease.fence).collect::<Vec<_>>())
+    .bind(first.term.as_secs_f64())
     .execute(conn)
     .await?;
-    Ok(renewed.rows_affected() == 1)
+    Ok(renewed.rows_affected() == leases.len() as u64)
+}
+
+/// Gives all lanes of an index back, those that are held by these leases, and asks for none any more.
+pub async fn release_wanted(conn: &mut PgConnection, index_id: Uuid, leases: &[Lease]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.lanes
+         set wanted_until = '-infinity',
+             leased_until = case when exists (select from unnest($2::smallint[], $3::bigint[]) as lease (lane, fence)
+                                              where lease.lane = lanes.lane and lease.fence = lanes.fence)
+                                 then '-infinity' else leased_until end
+         where index_id = $1",
+    )
+    .bind(index_id)
+    .bind(leases.iter().map(|lease| lease.lane.lane).collect::<Vec<_>>())
+    .bind(leases.iter().map(|lease| lease.fence).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 /// Whether a lane has rows that were never tried and can be now.

@@ -17,6 +17,8 @@ pub struct Keep {
     pub acts: Duration,
     /// The history of sync runs, counted from their end.
     pub sync_runs: Duration,
+    /// Versions of indexes that were live, for a rollback.
+    pub versions: Duration,
 }
 
 /// Rows of one step.

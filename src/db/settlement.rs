@@ -48,7 +48,7 @@ impl Settlement {
     }
 }
 
-/// Moves projected rows into the record and the others to where they wait or rest. The caller renews the lease in the same
+/// Moves projected rows into the record, lists their documents for versions that are not live, and moves the others to where they wait or rest. The caller renews the lease in the same
 /// transaction, which is what fences this.
 pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
     if !settlement.projected.is_empty() {
@@ -67,6 +67,12 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
                          where index_id = $1 and document_id = projected.document_id limit 1) as recorded on true
                      where operation <> 'reproject' and projected.version > coalesce(recorded.version, 0))
                  where index_id = $1 and lane = $2
+             ), listed as (
+                 insert into tidewell.version_changes (index_id, number, document_id, document_version)
+                 select $1, number, document_id, version
+                 from tidewell.index_versions cross join projected
+                 where index_id = $1 and state in ('building', 'retired')
+                 on conflict (index_id, number, document_id) do update set document_version = excluded.document_version
              )
              insert into tidewell.documents (index_id, document_id, version, accepted_version, body, deleted_at)
              select $1, document_id, version, version, case operation when 'upsert' then body end,

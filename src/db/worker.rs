@@ -13,21 +13,25 @@ pub struct Beat<'a> {
     pub breaker_reason: Option<&'a str>,
     /// Imports that it sends side by side at present.
     pub concurrency: i32,
+    /// Why documents have no vectors now, where some should.
+    pub embedding_trouble: Option<&'a str>,
 }
 
 /// Says that a worker lives.
 pub async fn beat(pool: &PgPool, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into tidewell.workers (name, backend, breaker, breaker_reason, concurrency) values ($1, $2, $3, $4, $5)
+        "insert into tidewell.workers (name, backend, breaker, breaker_reason, concurrency, embedding_trouble)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict (name) do update
          set breaker = excluded.breaker, breaker_reason = excluded.breaker_reason, concurrency = excluded.concurrency,
-             last_seen_at = now()",
+             embedding_trouble = excluded.embedding_trouble, last_seen_at = now()",
     )
     .bind(beat.name)
     .bind(beat.backend)
     .bind(beat.breaker)
     .bind(beat.breaker_reason)
     .bind(beat.concurrency)
+    .bind(beat.embedding_trouble)
     .execute(pool)
     .await
     .map(drop)

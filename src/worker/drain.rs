@@ -13,25 +13,30 @@ use uuid::Uuid;
 
 use super::{
     Worker,
-    batch::Batch,
+    batch::{Action, Batch},
     error,
     gate::Paused,
     reader::Reader,
     reconcile::{Outcome, Reconciled, reconcile},
     send::{Request, Sent},
+    target::NoTarget,
 };
 use crate::{
     db::{
         self,
         flight::{Flight, Lifetime},
         index::Index,
-        lane::Lease,
+        lane::{Lease, Renewed},
     },
-    typesense,
+    embed, typesense,
 };
 
 /// How long a lane is drained before others get their turn.
 const TURN: Duration = Duration::from_secs(5);
+/// How often who waits looks whether somebody asks for the lane.
+const LOOK: Duration = Duration::from_millis(500);
+/// Rows of one import of documents with vectors: a model on a processor makes some tens a second.
+const EMBEDDED_ROWS: usize = 128;
 
 /// How a drain ended.
 #[derive(Debug, PartialEq)]
@@ -40,7 +45,7 @@ pub(super) enum Drained {
     Empty,
     /// Its turn was over.
     More,
-    /// Somebody else has the lane, or has taken it.
+    /// Somebody else has the lane, has taken it, or asks for it.
     Held,
     /// The backend takes nothing now.
     Paused,
@@ -70,6 +75,16 @@ struct Settling {
     landed: Option<Uuid>,
 }
 
+/// What is about to be sent, to be written down before.
+struct Sending<'a> {
+    flight: &'a Flight,
+    batch: &'a Batch,
+    /// Rows whose condition was decided.
+    decided: &'a [i64],
+    /// Documents that go without a vector.
+    without: &'a [String],
+}
+
 /// One drain under way.
 pub(super) struct Drain<'a> {
     worker: &'a Worker,
@@ -77,17 +92,23 @@ pub(super) struct Drain<'a> {
     lease: Lease,
     settling: Option<Settling>,
     reader: Reader,
+    /// Somebody asks for the lane: it is given back as soon as what is under way is written down.
+    is_wanted: bool,
 }
 
 impl<'a> Drain<'a> {
     pub(super) fn new(worker: &'a Worker, index: &'a Index, lease: Lease) -> Self {
-        Self { worker, index, lease, settling: None, reader: Reader::new(lease.lane) }
+        Self { worker, index, lease, settling: None, reader: Reader::new(lease.lane), is_wanted: false }
     }
 
     pub(super) async fn run(mut self) -> Result<Drained, Error> {
         let until = Instant::now() + TURN;
         let mut next = self.read(&HashMap::new()).await?;
         loop {
+            if self.is_wanted {
+                self.settle(None).await?;
+                return Ok(Drained::Held);
+            }
             let over = self.worker.shutdown.is_cancelled() || Instant::now() >= until;
             let Some(batch) = next.take() else {
                 self.settle(None).await?;
@@ -114,11 +135,12 @@ impl<'a> Drain<'a> {
     /// Sends a batch and reads the one after it meanwhile.
     async fn project(&mut self, mut batch: Batch, read_on: bool) -> Result<Next, Error> {
         let worker = self.worker;
-        let collection = match worker.targets.ensure(&worker.pool, &worker.typesense, self.index).await {
-            Ok(collection) => collection,
-            Err(error::Error::Database(error)) => return Err(error.into()),
+        let target = match worker.target(self.index).await {
+            Ok(target) => target,
+            Err(NoTarget::Database(error)) => return Err(error.into()),
+            Err(NoTarget::NoVectors(reason)) => return Ok(self.wait_for_vectors(&reason)),
             // No document is to blame: the lane pauses, and where the backend is in trouble all of them.
-            Err(error::Error::Typesense(fault)) if fault.is_transient() => {
+            Err(NoTarget::Typesense(fault)) if fault.is_transient() => {
                 tracing::warn!(index_id = %self.index.id, error = %fault, "the collection could not be made");
                 if fault.refuses_work() || !worker.typesense.healthy().await {
                     worker.gate.trip(&fault.to_string());
@@ -126,13 +148,24 @@ impl<'a> Drain<'a> {
                 return Ok(Next::Pause);
             }
             // No collection can be made of this schema: none of the rows can ever go.
-            Err(error::Error::Typesense(fault)) => {
+            Err(NoTarget::Typesense(fault)) => {
                 let refused = Outcome::Refused { code: "schema_refused".to_owned(), message: fault.to_string() };
                 let outcomes = vec![refused; batch.items.len()];
                 return self.conclude(&batch, outcomes, None).await;
             }
         };
-        let request = match Request::build(worker, self.index, collection, self.lease.lane, &mut batch).await {
+        let bodies = batch.items.iter().map(|item| match &item.action {
+            Action::Upsert(body) => body.as_str(),
+            Action::Delete | Action::DeleteIfMatches(_) => "",
+        });
+        let vectors = match self.while_held(worker.vectors(target.embeds.as_ref(), bodies)).await? {
+            Some(Ok(vectors)) => vectors,
+            Some(Err(embed::Error::Database(error))) => return Err(error.into()),
+            Some(Err(embed::Error::Away { message, .. })) => return Ok(self.wait_for_vectors(&message)),
+            None => return Ok(Next::Batch(None)),
+        };
+        let building = Request::build(worker, self.index, target.collection, &vectors, self.lease.lane, &mut batch);
+        let request = match building.await {
             Ok(request) => request,
             Err(error::Error::Database(error)) => return Err(error.into()),
             Err(error::Error::Typesense(fault)) => return self.faulted(batch, vec![], fault).await,
@@ -142,7 +175,9 @@ impl<'a> Drain<'a> {
         }
         let flight = request.flight(self.index, &batch);
         let opened = Instant::now();
-        self.settle(Some((&flight, &batch, &request.decided))).await?;
+        let without = request.without_vectors(&vectors, &batch);
+        self.settle(Some(Sending { flight: &flight, batch: &batch, decided: &request.decided, without: &without }))
+            .await?;
         // Ready to go before it has a place, so that no place stands empty.
         let permit = tokio::time::timeout(worker.options.import_timeout, worker.gate.permit()).await;
         let permit = match permit {
@@ -217,26 +252,50 @@ impl<'a> Drain<'a> {
     }
 
     /// Begins a transaction that holds the lease.
-    async fn renew(&self, settled: usize) -> Result<Transaction<'static, Postgres>, Error> {
+    async fn renew(&mut self, settled: usize) -> Result<Transaction<'static, Postgres>, Error> {
         let mut tx = self.worker.pool.begin().await?;
-        match db::lane::renew(&mut tx, self.lease, i64::try_from(settled).unwrap_or(i64::MAX)).await? {
-            true => Ok(tx),
-            false => Err(Error::LeaseLost),
+        let renewed = db::lane::renew(&mut tx, self.lease, i64::try_from(settled).unwrap_or(i64::MAX)).await?;
+        self.is_wanted = renewed.ok_or(Error::LeaseLost)? == Renewed::Wanted;
+        Ok(tx)
+    }
+
+    /// Waits for something that changes nothing, and keeps the lease meanwhile; `None`, and it is given up, once somebody asks for the
+    /// lane.
+    async fn while_held<T>(&mut self, waiting: impl Future<Output = T>) -> Result<Option<T>, Error> {
+        let mut waiting = std::pin::pin!(waiting);
+        loop {
+            match tokio::time::timeout(LOOK.min(self.lease.term / 4), &mut waiting).await {
+                Ok(done) => return Ok(Some(done)),
+                Err(_) => self.renew(0).await?.commit().await?,
+            }
+            if self.is_wanted {
+                return Ok(None);
+            }
         }
     }
 
+    /// The lane waits, and the others of its index: a model that is away costs no row an attempt.
+    fn wait_for_vectors(&self, reason: &str) -> Next {
+        tracing::debug!(index_id = %self.index.id, lane = self.lease.lane.lane, reason, "documents wait for their vectors");
+        self.worker.trouble.note(reason);
+        Next::Pause
+    }
+
     /// Writes down what is known of the last request and, in the same transaction, what the next one is about to send.
-    async fn settle(&mut self, next: Option<(&Flight, &Batch, &[i64])>) -> Result<(), Error> {
+    async fn settle(&mut self, next: Option<Sending<'_>>) -> Result<(), Error> {
         let settling = self.settling.take();
         if settling.is_none() && next.is_none() {
             return Ok(());
         }
         let settled = settling.as_ref().map_or(0, |settling| settling.reconciled.settlement.settled());
         let mut tx = self.renew(settled).await?;
-        if let Some((flight, batch, decided)) = next {
+        if let Some(Sending { flight, batch, decided, without }) = next {
             let Worker { options, .. } = self.worker;
             if !decided.is_empty() {
                 db::outbox::decide(&mut tx, self.lease.lane, batch.retrying, decided).await?;
+            }
+            if !without.is_empty() {
+                db::embedding_debt::add(&mut tx, self.index.id, without).await?;
             }
             // It may wait for a place as long as for its answer.
             let life = Lifetime { timeout: 2 * options.import_timeout, doubt: options.doubt };
@@ -259,7 +318,11 @@ impl<'a> Drain<'a> {
 
     async fn read(&mut self, in_flight: &HashMap<String, i64>) -> Result<Option<Batch>, sqlx::Error> {
         let Worker { pool, options, careful, .. } = self.worker;
-        let max_rows = careful.max_rows(self.lease.lane, options.import_lines);
+        let usual = match self.index.embedding {
+            Some(_) => options.import_lines.min(EMBEDDED_ROWS),
+            None => options.import_lines,
+        };
+        let max_rows = careful.max_rows(self.lease.lane, usual);
         self.reader.next(pool, max_rows, options.import_bytes, in_flight).await
     }
 }

@@ -4,25 +4,32 @@ mod batch;
 mod careful;
 mod decide;
 mod drain;
+mod embedding;
 mod error;
 mod gate;
+mod import;
 mod payload;
 mod project_lane;
 mod prune_finished;
 mod read_back_flights;
 mod reader;
 mod reconcile;
+mod reindex;
+mod repay;
 mod resolve_filter_delete;
 mod send;
+mod stop;
 mod sweep;
 mod sync;
 mod target;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tidewell_jobs::{
-    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunSync, Runtime, RuntimeOptions,
+    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunReindex, RunSync, Runtime,
+    RuntimeOptions,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +89,9 @@ struct Worker {
     drains: Semaphore,
     targets: target::Targets,
     careful: careful::Careful,
+    trouble: embedding::Trouble,
+    /// Reindexes that this worker is at.
+    reindexes: turns::Turns,
     syncs: sync::Syncs,
     shutdown: CancellationToken,
 }
@@ -102,6 +112,8 @@ pub async fn run(
         drains: Semaphore::new(options.max_concurrency + 2),
         targets: target::Targets::default(),
         careful: careful::Careful::default(),
+        trouble: embedding::Trouble::default(),
+        reindexes: turns::Turns::default(),
         syncs: sync::Syncs::new(sealer, &options.sync),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
@@ -130,6 +142,10 @@ pub async fn run(
             let worker = worker.clone();
             move |job| sync::handle(worker.clone(), job)
         })
+        .handle::<RunReindex, _, _>({
+            let worker = worker.clone();
+            move |job| reindex::handle(worker.clone(), job)
+        })
         .handle::<EnqueueDueSyncs, _, _>({
             let worker = worker.clone();
             move |_| sync::schedule::handle(worker.clone())
@@ -147,6 +163,7 @@ pub async fn run(
         heartbeat(&worker),
     );
     sync::ended(&worker).await;
+    worker.reindexes.ended().await;
     if let Err(error) = db::worker::leave(&worker.pool, &worker.options.name).await {
         tracing::warn!(%error, "could not sign off");
     }
@@ -157,12 +174,14 @@ async fn heartbeat(worker: &Worker) {
     const EVERY: Duration = Duration::from_secs(2);
     loop {
         let (breaker, reason, concurrency) = worker.gate.state();
+        let trouble = worker.trouble.current();
         let beat = db::worker::Beat {
             name: &worker.options.name,
             backend: worker.typesense.base_url(),
             breaker,
             breaker_reason: reason.as_deref(),
             concurrency: concurrency.try_into().unwrap_or(i32::MAX),
+            embedding_trouble: trouble.as_deref(),
         };
         if let Err(error) = db::worker::beat(&worker.pool, &beat).await {
             tracing::warn!(%error, "could not write down that this worker lives");

@@ -4,13 +4,16 @@ use std::fmt::Write;
 
 use uuid::Uuid;
 
-use crate::domain::document::{TENANT_FIELD, VERSION_FIELD};
+use crate::domain::document::{TENANT_FIELD, VECTOR_FIELD, VERSION_FIELD};
 
-/// Appends a document as one line. `body` is a JSON object, judged at the door: it holds neither of the fields added here.
-pub(super) fn push_line(lines: &mut String, organization_id: Uuid, version: i64, body: &str) {
+/// Appends a document as one line. `body` is a JSON object, judged at the door: it holds none of the fields added here.
+pub(super) fn push_line(lines: &mut String, organization_id: Uuid, version: i64, vector: Option<&[f32]>, body: &str) {
     let rest = body.trim().strip_prefix('{').unwrap_or("}").trim_start();
     // Writing to a String can't fail.
     let _ = write!(lines, r#"{{"{TENANT_FIELD}":"{organization_id}","{VERSION_FIELD}":{version}"#);
+    if let Some(vector) = vector {
+        push_vector(lines, vector);
+    }
     if !rest.starts_with('}') {
         lines.push(',');
     }
@@ -25,13 +28,30 @@ pub(super) fn push_line(lines: &mut String, organization_id: Uuid, version: i64,
     lines.push('\n');
 }
 
+/// Appends the field of a vector, with the comma before it.
+fn push_vector(lines: &mut String, vector: &[f32]) {
+    let _ = write!(lines, r#","{VECTOR_FIELD}":["#);
+    for (n, number) in vector.iter().enumerate() {
+        let _ = write!(lines, "{}{number}", if n == 0 { "" } else { "," });
+    }
+    lines.push(']');
+}
+
+/// A document with its vector; `body` is a JSON object without one.
+pub(super) fn with_vector(body: &str, vector: &[f32]) -> String {
+    let mut line = body.trim_end().strip_suffix('}').unwrap_or(body).to_owned();
+    push_vector(&mut line, vector);
+    line.push('}');
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn line(body: &str) -> String {
         let mut lines = String::new();
-        push_line(&mut lines, Uuid::nil(), 7, body);
+        push_line(&mut lines, Uuid::nil(), 7, None, body);
         lines
     }
 
@@ -40,6 +60,18 @@ mod tests {
         let expected = r#"{"tenantId":"00000000-0000-0000-0000-000000000000","_tidewell_version":7,"id":"a"}"#;
         assert_eq!(line(r#"{"id":"a"}"#), format!("{expected}\n"));
         assert_eq!(line(" { \"id\":\"a\"}\n"), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn a_document_takes_its_vector_along() {
+        let vector = [0.1, -1.5e-7, 3.0];
+        let mut line = String::new();
+        push_line(&mut line, Uuid::nil(), 7, Some(&vector), r#"{"id":"a"}"#);
+        for document in [line, with_vector("{\"id\":\"a\"} ", &vector)] {
+            let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+            let read: Vec<f32> = serde_json::from_value(document["_tidewell_vector"].clone()).unwrap();
+            assert_eq!((document["id"].as_str(), &read[..]), (Some("a"), &vector[..]));
+        }
     }
 
     #[test]

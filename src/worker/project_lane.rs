@@ -27,10 +27,11 @@ impl Worker {
         if self.gate.is_open() || self.shutdown.is_cancelled() {
             return Ok(Drained::Paused);
         }
-        let Some(index) = db::index::find(&self.pool, lane.index_id).await? else { return Ok(Drained::Empty) };
         let Some(lease) = db::lane::lease(&self.pool, lane, &self.options.name, self.options.lease).await? else {
             return Ok(Drained::Held);
         };
+        // Read under the lease: no other version becomes the live one meanwhile.
+        let Some(index) = db::index::find(&self.pool, lane.index_id).await? else { return Ok(Drained::Empty) };
         let drained = Drain::new(self, &index, lease).run().await;
         // Also where it broke off: whoever comes next knows by the flights what is in doubt. A lease that was lost is nobody's to
         // give back, and its old fence sees to that.

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tidewell_jobs::{Failure, ProjectLane};
 
-use super::{Worker, error::Error};
+use super::{Worker, error::Error, reindex::mend_aliases};
 use crate::{
     db::{
         self,
@@ -22,6 +22,11 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
+    if !worker.gate.is_open()
+        && let Err(error) = mend_aliases(&worker).await
+    {
+        tracing::warn!(%error, "could not see whether all aliases are where they belong");
+    }
     let every = LOOK_AGAIN.min(worker.options.doubt);
     while !worker.gate.is_open()
         && !worker.shutdown.is_cancelled()

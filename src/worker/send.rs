@@ -6,6 +6,7 @@ use super::{
     Worker,
     batch::{Action, Batch, Item},
     decide::decide,
+    embedding::Vectors,
     error::Error,
     payload::push_line,
     reconcile::Outcome,
@@ -37,11 +38,12 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Builds the request; decides the conditional deletes by asking the backend what their documents hold.
+    /// Builds the request, with a vector for each document that has one; decides the conditional deletes by asking the backend what their documents hold.
     pub(super) async fn build(
         worker: &Worker,
         index: &Index,
         collection: String,
+        vectors: &Vectors,
         lane: Lane,
         batch: &mut Batch,
     ) -> Result<Self, Error> {
@@ -57,10 +59,15 @@ impl Request {
         let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
         for (n, item) in batch.items.iter_mut().enumerate() {
             match &mut item.action {
+                Action::Upsert(_) if vectors.refusal(n).is_some() => {
+                    let (code, message) =
+                        ("embedding_refused".to_owned(), vectors.refusal(n).unwrap_or_default().to_owned());
+                    outcomes[n] = Outcome::Refused { code, message };
+                }
                 Action::Upsert(body) => {
                     // Taken, so that a body is held once.
                     let body = std::mem::take(body);
-                    push_line(&mut lines, index.organization_id, item.document_version, &body);
+                    push_line(&mut lines, index.organization_id, item.document_version, vectors.of(n), &body);
                     upserts.push(n);
                 }
                 Action::Delete => deletes.push(n),
@@ -85,6 +92,14 @@ impl Request {
             collection: self.collection.clone(),
             document_ids: items.iter().map(|item| item.document_id.clone()).collect(),
             versions: items.iter().map(|item| item.document_version).collect(),
+        }
+    }
+
+    /// The documents that are about to be written without a vector that they should have.
+    pub(super) fn without_vectors(&self, vectors: &Vectors, batch: &Batch) -> Vec<String> {
+        match vectors.are_due() {
+            true => self.upserts.iter().map(|n| batch.items[*n].document_id.clone()).collect(),
+            false => vec![],
         }
     }
 

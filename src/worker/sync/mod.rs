@@ -1,27 +1,22 @@
 //! Table sync: scheduled runs, each reading a source in ranges of keys and bringing a collection in line with it.
 
 mod collection;
-mod import;
 mod live;
 mod pass;
 mod run;
 mod scan;
 pub(super) mod schedule;
 mod slots;
-mod stop;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use tidewell_jobs::{Failure, RunSync};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use self::run::Turn;
 pub(super) use self::slots::mind_slots;
-use super::{SyncOptions, Worker};
+use super::{SyncOptions, Worker, import, stop, turns::Turns};
 use crate::{
     db::sync::{
         job,
@@ -43,8 +38,7 @@ pub(super) struct Syncs {
     live_wal_limit: i64,
     places: Semaphore,
     /// Jobs that this worker is at, or about to be.
-    in_hand: Mutex<HashSet<Uuid>>,
-    turns: Mutex<JoinSet<()>>,
+    turns: Turns,
 }
 
 impl Syncs {
@@ -54,25 +48,8 @@ impl Syncs {
             imports_at_once: options.imports_at_once,
             live_wal_limit: options.live_wal_limit,
             places: Semaphore::new(options.runs_at_once),
-            in_hand: Mutex::default(),
-            turns: Mutex::default(),
+            turns: Turns::default(),
         }
-    }
-
-    fn take_in_hand(&self, job_id: Uuid) -> bool {
-        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).insert(job_id)
-    }
-}
-
-/// A job in hand, until this is dropped.
-struct InHand<'a> {
-    syncs: &'a Syncs,
-    job_id: Uuid,
-}
-
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        self.syncs.in_hand.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.job_id);
     }
 }
 
@@ -98,25 +75,18 @@ pub(super) async fn sweep(worker: &Arc<Worker>) -> Result<(), sqlx::Error> {
 
 /// Waits until what is under way has stopped.
 pub(super) async fn ended(worker: &Worker) {
-    let turns = std::mem::take(&mut *worker.syncs.turns.lock().unwrap_or_else(PoisonError::into_inner));
-    turns.join_all().await;
+    worker.syncs.turns.ended().await;
 }
 
 /// Sees to a job beside whatever else is done, unless that is under way.
 fn attend(worker: &Arc<Worker>, job_id: Uuid) {
-    if worker.syncs.sealer.is_none() || worker.shutdown.is_cancelled() || !worker.syncs.take_in_hand(job_id) {
+    if worker.syncs.sealer.is_none() || worker.shutdown.is_cancelled() {
         return;
     }
-    let worker = worker.clone();
-    let mut turns = worker.syncs.turns.lock().unwrap_or_else(PoisonError::into_inner);
-    while turns.try_join_next().is_some() {}
-    turns.spawn({
-        let worker = worker.clone();
-        async move {
-            let _in_hand = InHand { syncs: &worker.syncs, job_id };
-            if let Err(error) = worker.attend(job_id).await {
-                tracing::warn!(%job_id, %error, "a sync job broke off");
-            }
+    let attended = worker.clone();
+    worker.syncs.turns.take(job_id, async move {
+        if let Err(error) = attended.attend(job_id).await {
+            tracing::warn!(%job_id, %error, "a sync job broke off");
         }
     });
 }

@@ -1,0 +1,78 @@
+//! Requests to the collection of a version that is being made live: written down before they are sent.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Reindex, changes, lease::Lease};
+
+/// Writes down which documents a request is about to change. Committed before it is sent, always; `None` where the lease is lost.
+pub async fn open(
+    pool: &PgPool,
+    lease: Lease,
+    (index_id, number): (Uuid, i32),
+    document_ids: &[&str],
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "insert into tidewell.version_flights (id, index_id, number, fence, document_ids)
+         select $1, $2, $3, fence, $5 from tidewell.reindexes
+         where id = $4 and fence = $6 and status = 'running' and leased_until > clock_timestamp()
+         returning id",
+    )
+    .bind(Uuid::now_v7())
+    .bind(index_id)
+    .bind(number)
+    .bind(lease.id)
+    .bind(document_ids)
+    .bind(lease.fence)
+    .fetch_optional(pool)
+    .await
+}
+
+/// Forgets a flight: its request was answered in full.
+pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.version_flights where id = $1").bind(id).execute(conn).await.map(drop)
+}
+
+/// Whatever is under way by now was sent by holders that are gone.
+pub(super) async fn doubt(conn: &mut PgConnection, reindex: &Reindex, doubt: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.version_flights set doubted_until = clock_timestamp() + make_interval(secs => $3)
+         where index_id = $1 and number = $2 and doubted_until = 'infinity'",
+    )
+    .bind(reindex.index_id)
+    .bind(reindex.number)
+    .bind(doubt.as_secs_f64())
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Lists the documents of requests that can't be alive any more as changed, so that they are written again; gives the seconds until
+/// the last of the others can't, `None` where there are no others.
+pub async fn outlive(pool: &PgPool, version: (Uuid, i32)) -> Result<Option<f64>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let outlived: Vec<Vec<String>> = sqlx::query_scalar(
+        "delete from tidewell.version_flights
+         where index_id = $1 and number = $2 and doubted_until <= clock_timestamp() returning document_ids",
+    )
+    .bind(version.0)
+    .bind(version.1)
+    .fetch_all(&mut *tx)
+    .await?;
+    if !outlived.is_empty() {
+        changes::add(&mut tx, version, &outlived.concat()).await?;
+    }
+    let left = sqlx::query_scalar(
+        "select extract(epoch from max(doubted_until) - clock_timestamp())::double precision
+         from tidewell.version_flights
+         where index_id = $1 and number = $2 and doubted_until < 'infinity'",
+    )
+    .bind(version.0)
+    .bind(version.1)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(left)
+}
