@@ -10,6 +10,7 @@ use crate::support::{
     eventually,
     meanings::Meanings,
     stack::{Setting, Stack, Tenant},
+    syncing::Syncing,
 };
 
 const SEARCH: &str = "/v1/indexes/books/search";
@@ -264,4 +265,87 @@ async fn vectors_of_another_model_are_never_compared() {
     .await;
     assert_eq!((ids(&found), &found["hits"][0]["fusion"]["vectorRank"]), (vec!["atlas"], &Value::Null));
     assert_eq!(shop.search(json!({ "q": "sea", "mode": "vector" })).await["found"], 0);
+}
+
+#[tokio::test]
+async fn a_synced_table_is_searched_by_meaning_in_the_shape_of_typesenses_answers() {
+    let meanings = Meanings::start().await;
+    let syncing = Syncing::of(Setting::fresh().await.with("TIDEWELL_OPENAI_URL", &meanings.url)).await;
+    syncing
+        .sql(
+            "create table books (id text primary key, title text not null);
+             insert into books values ('waves', 'Ocean waves'), ('atlas', 'Atlas of the sea'), ('pot', 'A teapot')",
+        )
+        .await;
+    let job = syncing.job(json!({ "query_by_fields": ["title"] })).await;
+    syncing.run(&job).await;
+    let search = async |more: Value| {
+        let mut body = json!({ "job_id": job["id"], "q": "sea", "exclude_fields": ["title"] });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        syncing.stack.operator().post("/typesense/search", &body).await
+    };
+    let answer = search(json!({ "mode": "vector" })).await;
+    assert!(answer.expect(400)["message"].as_str().expect("a message").contains("embedding"));
+
+    let embedding = json!({ "from": ["title"], "model": MODEL });
+    sqlx::query("update public.typesense_sync_jobs set embedding = $1")
+        .bind(embedding)
+        .execute(&syncing.stack.setting.pool().await)
+        .await
+        .expect("an embedding");
+    search(json!({ "mode": "hybrid" })).await.expect(409);
+    let (setting, http) = (&syncing.stack.setting, &syncing.stack.operator().http);
+    let collection =
+        format!("{}/collections/{}", setting.typesense_url, job["collection_name"].as_str().expect("a name"));
+    let send = async |request: reqwest::RequestBuilder| {
+        let answer = request.header("x-typesense-api-key", &setting.typesense_api_key).send().await.expect("an answer");
+        answer.error_for_status().expect("a success");
+    };
+    let field =
+        json!({ "name": "_tidewell_vector", "type": "float[]", "num_dim": 5, "vec_dist": "cosine", "optional": true });
+    send(http.patch(&collection).json(&json!({ "fields": [field] }))).await;
+    for (id, vector) in [("waves", [2.0, 0.0, 0.0, 0.0, 0.02]), ("pot", [0.0, 1.0, 0.0, 0.0, 0.02])] {
+        let vector = json!({ "_tidewell_vector": vector });
+        send(http.patch(format!("{collection}/documents/{id}")).json(&vector)).await;
+    }
+    let found =
+        search(json!({ "mode": "hybrid", "filter_by": "title:!=`A teapot`" })).await.expect(200)["data"]["result"].clone();
+    assert_eq!((ids(&found).len(), &found["found"], &found["out_of"]), (2, &json!(2), &json!(2)), "{found:#}");
+    let hit = found["hits"].as_array().expect("hits").iter().find(|hit| hit["document"]["id"] == "atlas");
+    let hit = hit.unwrap_or_else(|| panic!("{found:#}"));
+    assert_eq!((&hit["fusion"]["keyword_rank"], &hit["fusion"]["vector_rank"]), (&json!(1), &Value::Null));
+    assert!(hit["document"].get("title").is_none() && hit["highlights"].is_array(), "{hit:#}");
+    let found = search(json!({ "mode": "vector", "per_page": 1 })).await.expect(200)["data"]["result"].clone();
+    assert_eq!((ids(&found), &found["found"]), (vec!["waves"], &json!(2)));
+    assert_eq!(search(json!({ "mode": "hybrid", "sort_by": "id:asc" })).await.status, 400);
+    meanings.set_away(true);
+    search(json!({ "mode": "hybrid", "q": "a new question" })).await.expect(503);
+}
+
+/// How many of the relevant documents are among the first five, on average over all queries.
+async fn recall_at_5(tenant: &Tenant, queries: &[Value], mode: &str) -> f64 {
+    let mut sum = 0.0;
+    for query in queries {
+        let search = json!({ "q": query["q"], "mode": mode, "perPage": 5 });
+        let found = search_as(&tenant.client, search).await;
+        let relevant = query["relevant"].as_array().expect("ids");
+        let there = ids(&found).into_iter().filter(|id| relevant.contains(&json!(id))).count();
+        sum += there as f64 / relevant.len() as f64;
+    }
+    sum / queries.len() as f64
+}
+
+#[tokio::test]
+async fn a_hybrid_search_recalls_no_less_than_either_of_its_halves() {
+    let judged: Value = serde_json::from_str(include_str!("judged/shop.json")).expect("the judged set");
+    let stack = Stack::start().await;
+    let embedding = json!({ "embedding": { "from": ["title"], "model": "local:all-MiniLM-L6-v2" } });
+    let tenant = Tenant::make(stack.operator(), "judged", embedding).await;
+    write(&tenant, judged["documents"].as_array().expect("documents").clone()).await;
+    let queries = judged["queries"].as_array().expect("queries");
+    let keyword = recall_at_5(&tenant, queries, "keyword").await;
+    let vector = recall_at_5(&tenant, queries, "vector").await;
+    let hybrid = recall_at_5(&tenant, queries, "hybrid").await;
+    println!("recall@5: keyword {keyword:.3}, vector {vector:.3}, hybrid {hybrid:.3}");
+    assert!(hybrid >= keyword && hybrid >= vector, "keyword {keyword:.3}, vector {vector:.3}, hybrid {hybrid:.3}");
 }
