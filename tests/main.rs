@@ -15,6 +15,7 @@ mod front_door;
 mod gateway_keys;
 mod isolation;
 mod live;
+mod meaning;
 mod native;
 mod projecting;
 mod provisioning;

@@ -213,7 +213,7 @@ async fn a_search_that_can_not_be_run_says_what_to_change() {
         (json!({ "prefix": "maybe" }), 422, "validation_failed"),
         (json!({ "queryBy": "title", "queryByWeights": [1, 2] }), 400, "invalid_request"),
         (json!({ "highlightStartTag": "x".repeat(201) }), 422, "validation_failed"),
-        (json!({ "mode": "vector" }), 422, "validation_failed"),
+        (json!({ "mode": "vector" }), 400, "invalid_request"),
     ] {
         let answer = tenant.client.post(SEARCH, &search).await;
         answer.problem(status, code);

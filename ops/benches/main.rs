@@ -10,6 +10,7 @@ mod documents;
 mod drain;
 mod fresh;
 mod load;
+mod meaning;
 mod memory;
 mod packages;
 mod process;

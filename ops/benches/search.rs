@@ -12,6 +12,7 @@ use super::{
     cpu::{self, Meter},
     documents::{self, Documents},
     load::{self, Load},
+    meaning,
     report::{Row, median, percentile, rounded},
     stack::Stack,
     tenant::{Index, Site, Tenant},
@@ -70,6 +71,7 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         added("search_added_p99_ms", 0.99, 3.0),
     ];
     rows.extend(cpu::rows("search", &used, count));
+    rows.extend(meaning::measure(stack, scale).await?);
     Ok(rows)
 }
 

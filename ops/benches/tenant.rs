@@ -20,26 +20,36 @@ pub(crate) struct Site<'a> {
     /// For looking on.
     pub(crate) pool: PgPool,
     operator_key: String,
+    /// Settings of the measurement's own.
+    more: Vec<(&'static str, String)>,
 }
 
 impl<'a> Site<'a> {
     pub(crate) async fn open(stack: &'a Stack, name: &str) -> anyhow::Result<Self> {
         let url = stack.database(name).await?;
-        let site = Self { stack, pool: stack::pool(&url, 2).await?, url, operator_key: secret::random_token() };
+        let site =
+            Self { stack, pool: stack::pool(&url, 2).await?, url, operator_key: secret::random_token(), more: vec![] };
         Process::complete(&stack.folder, "migrate", &site.settings()).await?;
         Ok(site)
     }
 
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.more.push((name, value.to_owned()));
+        self
+    }
+
     fn settings(&self) -> Vec<(&'static str, String)> {
         let typesense = &self.stack.typesense;
-        vec![
+        let mut settings = vec![
             ("TIDEWELL_DATABASE_URL", self.url.clone()),
             ("TIDEWELL_TYPESENSE_URL", typesense.url.clone()),
             ("TIDEWELL_TYPESENSE_API_KEY", typesense.key.clone()),
             ("TIDEWELL_SECRET", self.operator_key.clone()),
             ("ATHENA_KEY_12", self.operator_key.clone()),
             ("ATHENA_TYPESENSE_ALLOW_HTTP", "true".to_owned()),
-        ]
+        ];
+        settings.extend(self.more.iter().cloned());
+        settings
     }
 
     /// Starts `tidewell work`.
@@ -122,8 +132,13 @@ impl Tenant {
     }
 
     pub(crate) async fn index(&self, slug: &str, fields: &[Value]) -> anyhow::Result<Index> {
+        self.make_index(&json!({ "slug": slug, "fields": fields })).await
+    }
+
+    /// An index as it is described.
+    pub(crate) async fn make_index(&self, new: &Value) -> anyhow::Result<Index> {
         let path = format!("/v1/organizations/{}/indexes", self.organization);
-        let made = self.operator.post(&path, &json!({ "slug": slug, "fields": fields })).await?;
+        let made = self.operator.post(&path, new).await?;
         let index = Index { id: text(&made, "id")?, alias: text(&made, "alias")? };
         self.typesense.remember(&index.alias);
         Ok(index)
