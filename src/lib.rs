@@ -14,4 +14,5 @@ pub mod replication;
 pub mod source;
 pub mod sync;
 pub mod typesense;
+pub mod wheels;
 pub mod worker;

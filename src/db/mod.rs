@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 mod copy;
 pub mod dead_letter;
+pub mod embedding;
 pub mod filter_delete;
 pub mod flight;
 pub mod gateway_key;
