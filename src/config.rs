@@ -37,7 +37,7 @@ pub struct Config {
     pub typesense_api_key: Option<String>,
     #[serde(deserialize_with = "load::address")]
     pub listen: SocketAddr,
-    /// Where the embedded servers are installed.
+    /// Where the embedded servers and the local model are installed.
     #[serde(with = "load::optional_text")]
     pub cache: Option<PathBuf>,
     pub database_connections: u32,
@@ -61,6 +61,17 @@ pub struct Config {
     pub sync_imports_at_once: u32,
     pub sync_runs_kept_days: u32,
     pub live_wal_limit_mb: u32,
+    /// A folder that holds the local model's files.
+    #[serde(with = "load::optional_text")]
+    pub local_model: Option<PathBuf>,
+    pub openai_base_url: String,
+    #[serde(with = "load::optional_text")]
+    pub openai_api_key: Option<String>,
+    pub openai_batch: u32,
+    /// 0: as many as the model gives by itself.
+    pub openai_dimensions: u32,
+    pub openai_timeout_seconds: u32,
+    pub embeddings_kept: u32,
     /// A filter in the syntax of `tracing`.
     pub log: String,
     pub log_format: LogFormat,
@@ -111,6 +122,13 @@ impl Default for Config {
             sync_imports_at_once: 4,
             sync_runs_kept_days: 30,
             live_wal_limit_mb: 1024,
+            local_model: None,
+            openai_base_url: "https://api.openai.com/v1".to_owned(),
+            openai_api_key: None,
+            openai_batch: 32,
+            openai_dimensions: 0,
+            openai_timeout_seconds: 30,
+            embeddings_kept: 1_000_000,
             log: "info,sqlx=warn,apalis=warn,apalis_core=warn".to_owned(),
             log_format: LogFormat::Text,
         }

@@ -16,4 +16,5 @@ pub mod replication;
 pub mod source;
 pub mod sync;
 pub mod typesense;
+pub mod wheels;
 pub mod worker;

@@ -307,8 +307,10 @@ async fn a_rollback_takes_along_what_was_written_since_and_tells_what_the_former
     let book = |id: &str, year: Value| json!({ "id": id, "title": "a book", "year": year });
     fill(&tenant, [book("a", json!(1)), book("b", json!(2)), book("c", json!(3))].into_iter()).await;
     settled(&pool).await;
-    // Numbers become texts: Typesense takes either for a string.
-    let job = done(&tenant, REINDEX, json!({ "fields": with_year("string") })).await;
+    // The new version does not care what a year is.
+    let mut fields = with_year("int32");
+    fields.as_array_mut().expect("a list").pop();
+    let job = done(&tenant, REINDEX, json!({ "fields": fields })).await;
     assert_eq!(job["status"], "succeeded", "{job:#}");
     fill(&tenant, [book("b", json!("MMXX")), book("d", json!(4))].into_iter()).await;
     let delete = tenant.client.delete("/v1/indexes/books/documents/c").await.expect(202);

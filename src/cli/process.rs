@@ -5,11 +5,13 @@ use std::{future::IntoFuture, sync::Arc, time::Duration};
 use anyhow::Context;
 use sqlx::PgPool;
 use tidewell::{
-    config::Config,
+    config::{Config, home_folder},
     db::{self, prune::Keep, reseal::Resealed},
-    domain::{backend::PlainHttp, backoff::Backoff, seal::Sealer, secret},
-    embed::Embedders,
-    http, typesense, worker,
+    domain::{backend::PlainHttp, backoff::Backoff, seal::Sealer, secret, sensitive::Sensitive},
+    embed::{self, Embedders},
+    http, typesense,
+    wheels::default_cache,
+    worker,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -57,8 +59,28 @@ pub(super) async fn work(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn embedders(_config: &Config) -> anyhow::Result<Arc<Embedders>> {
-    Ok(Arc::new(Embedders {}))
+pub(super) fn embedders(config: &Config) -> anyhow::Result<Arc<Embedders>> {
+    let cache = config.cache.clone().unwrap_or_else(|| default_cache(home_folder().as_deref()));
+    let options = embed::Options {
+        cache: std::path::absolute(cache).context("the cache can't be found")?,
+        local_model: config.local_model.clone(),
+        openai: embed::OpenAiOptions {
+            base_url: config.openai_base_url.clone(),
+            api_key: config.openai_api_key.as_ref().map(Sensitive::new),
+            batch: config.openai_batch as usize,
+            dimensions: (config.openai_dimensions > 0).then_some(config.openai_dimensions as usize),
+            timeout: Duration::from_secs(u64::from(config.openai_timeout_seconds)),
+        },
+        backoff: backoff(config),
+    };
+    Ok(Arc::new(Embedders::new(options)))
+}
+
+fn backoff(config: &Config) -> Backoff {
+    Backoff {
+        base: Duration::from_millis(u64::from(config.retry_base_ms)),
+        cap: Duration::from_secs(u64::from(config.retry_cap_seconds)),
+    }
 }
 
 /// `tidewell migrate`.
@@ -179,7 +201,7 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
         import_timeout: seconds(config.import_timeout_seconds),
         lease: seconds(config.lease_seconds),
         doubt: seconds(config.doubt_seconds),
-        backoff: Backoff { base: millis(config.retry_base_ms), cap: seconds(config.retry_cap_seconds) },
+        backoff: backoff(config),
         poll: millis(config.poll_ms),
         versions_kept: seconds(config.versions_kept_hours * 3600),
         verify_every: (config.verify_hours > 0).then(|| seconds(config.verify_hours * 3600)),
@@ -196,6 +218,7 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
             tombstones: seconds(config.tombstones_kept_hours * 3600),
             acts: seconds(config.acts_kept_days * 86_400),
             sync_runs: seconds(config.sync_runs_kept_days * 86_400),
+            embeddings: i64::from(config.embeddings_kept),
         },
     }
 }

@@ -45,6 +45,10 @@ impl Config {
             ("sync_imports_at_once", self.sync_imports_at_once, 1..=100),
             ("sync_runs_kept_days", self.sync_runs_kept_days, 1..=36_500),
             ("live_wal_limit_mb", self.live_wal_limit_mb, 1..=1_048_576),
+            ("openai_batch", self.openai_batch, 1..=2048),
+            ("openai_dimensions", self.openai_dimensions, 0..=4096),
+            ("openai_timeout_seconds", self.openai_timeout_seconds, 1..=600),
+            ("embeddings_kept", self.embeddings_kept, 0..=1_000_000_000),
         ]
         .into_iter()
         .filter(|(_, value, allowed)| !allowed.contains(value))
@@ -77,19 +81,25 @@ impl Config {
         faults
     }
 
-    /// The secret is not shown.
+    /// Neither the secret nor a key is shown.
     fn secrecy(&self) -> Vec<String> {
-        let chars = self.secret.as_ref().map_or(SECRET_CHARS, |secret| secret.chars().count());
-        if chars >= SECRET_CHARS {
-            return Vec::new();
+        let mut faults = Vec::new();
+        if let Some(key) = &self.openai_api_key
+            && let Some(fault) = backend::key_fault(key)
+        {
+            faults.push(format!("{} {fault}", called("openai_api_key")));
         }
-        let name = called("secret");
-        vec![format!(
-            "{name} has {chars} characters, and must be {SECRET_CHARS} or more that nobody can guess, such as those of `openssl rand -hex 32`"
-        )]
+        let chars = self.secret.as_ref().map_or(SECRET_CHARS, |secret| secret.chars().count());
+        if chars < SECRET_CHARS {
+            let name = called("secret");
+            faults.push(format!(
+                "{name} has {chars} characters, and must be {SECRET_CHARS} or more that nobody can guess, such as those of `openssl rand -hex 32`"
+            ));
+        }
+        faults
     }
 
-    /// Neither URL is shown: both may hold a password.
+    /// No URL is shown: each may hold a password.
     fn urls(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if let Some(url) = &self.database_url
@@ -103,6 +113,9 @@ impl Config {
             && let Err(fault) = backend::node_url(text, plain_http)
         {
             faults.push(format!("{} {fault}", called("typesense_url")));
+        }
+        if let Err(fault) = backend::service_url(&self.openai_base_url, plain_http) {
+            faults.push(format!("{} {fault}", called("openai_base_url")));
         }
         faults
     }

@@ -8,6 +8,7 @@ pub mod clock;
 mod copy;
 pub mod dead_letter;
 pub mod drift;
+pub mod embedding;
 pub mod embedding_debt;
 pub mod filter_delete;
 pub mod flight;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::sync;
+use super::{embedding, sync};
 
 /// How long finished things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub struct Keep {
     pub acts: Duration,
     /// The history of sync runs, counted from their end.
     pub sync_runs: Duration,
+    /// Vectors of texts, in number: those used last.
+    pub embeddings: i64,
 }
 
 /// Rows of one step.
@@ -73,6 +75,13 @@ pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
     }
     loop {
         let step = sync::run::prune(pool, keep.sync_runs, STEP).await?;
+        removed += step;
+        if step < STEP.unsigned_abs() {
+            break;
+        }
+    }
+    loop {
+        let step = embedding::prune(pool, keep.embeddings, STEP).await?;
         removed += step;
         if step < STEP.unsigned_abs() {
             return Ok(removed);

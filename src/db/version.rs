@@ -115,11 +115,12 @@ pub async fn settle_fingerprint(
     Ok(settled.map(|settled| settled.0))
 }
 
-/// Lets go of versions that were retired longer than `kept` ago: their collections are to be deleted.
+/// Lets go of versions that were retired longer than `kept` ago, and than a minute, for some search may just be at one: their
+/// collections are to be deleted.
 pub async fn retire(pool: &PgPool, kept: Duration) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.index_versions set state = 'dropping'
-         where state = 'retired' and retired_at < now() - make_interval(secs => $1)
+         where state = 'retired' and retired_at < now() - make_interval(secs => greatest($1, 60))
            -- One that is about to be live again stays.
            and not exists (select from tidewell.reindexes
                            where reindexes.index_id = index_versions.index_id and status in ('queued', 'running'))",

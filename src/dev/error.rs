@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::install_error::InstallError;
+use super::install::InstallError;
 use super::pins::{POSTGRES_MAJOR, Server};
 
 /// Why the embedded servers could not be started or stopped; the message is for the person at the

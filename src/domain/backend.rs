@@ -56,6 +56,22 @@ pub fn node_url(text: &str, plain_http: PlainHttp) -> Result<String, String> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// Says what is wrong with the address of a service that speaks HTTP below some path, if anything, without repeating it.
+pub fn service_url(text: &str, plain_http: PlainHttp) -> Result<(), String> {
+    let like = "must be like https://api.example.com/v1";
+    let url = Url::parse(text).map_err(|error| format!("{like} ({error})"))?;
+    if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
+        return Err(like.to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("{like}: leave out user, password and what follows the path"));
+    }
+    if !plain_http.is_allowed(&url) && url.scheme() == "http" {
+        return Err(format!("is http, and must be https, or on this machine, or {ALLOW_HTTP} be true"));
+    }
+    Ok(())
+}
+
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
@@ -139,6 +155,20 @@ mod tests {
         {
             assert!(node_url(url, PlainHttp::OnThisMachine).unwrap_err().contains(ALLOW_HTTP), "{url}");
         }
+    }
+
+    #[test]
+    fn a_service_may_have_a_path_but_no_password_and_no_plain_http_elsewhere() {
+        for good in ["https://api.example.com/v1", "http://127.0.0.1:11434/v1", "http://localhost:8080"] {
+            assert_eq!(service_url(good, PlainHttp::OnThisMachine), Ok(()), "{good}");
+        }
+        for bad in
+            ["", "api.example.com", "ftp://h/v1", "https://u:hush@h/v1", "https://h/v1?key=hush", "http://10.0.0.1/v1"]
+        {
+            let fault = service_url(bad, PlainHttp::OnThisMachine).expect_err(bad);
+            assert!(!fault.contains("hush"), "{fault}");
+        }
+        assert!(service_url("http://10.0.0.1/v1", PlainHttp::Everywhere).is_ok());
     }
 
     #[test]

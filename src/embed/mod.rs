@@ -1,21 +1,40 @@
-//! Vectors of texts.
+//! Vectors of texts, out of models in the process or elsewhere, and none of them made twice.
+//!
+//! What must hold: two vectors are compared only where their [`Fingerprint`]s are the same; a text that a model refuses holds up
+//! no other; a model that is away is asked again by one call at a time, after a pause; what is searched for does not wait behind
+//! documents.
 
-use std::time::Duration;
+mod breaker;
+mod fingerprint;
+mod local;
+mod openai;
+mod options;
+mod provider;
+mod threads;
+mod weights;
 
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use moka::future::Cache;
 use sqlx::PgPool;
 
-use crate::domain::embedding::Embedding;
+use crate::{
+    db::embedding::{self, Key},
+    domain::embedding::{Embedding, Model},
+};
+
+use provider::{Provider, Urgency};
+
+pub use fingerprint::Fingerprint;
+pub use options::{OpenAiOptions, Options};
 
 /// One vector.
 pub type Vector = Vec<f32>;
-
-/// Everything that decides what vector a text gets: vectors of different fingerprints can't be compared.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Fingerprint {
-    pub provider: String,
-    pub model: String,
-    pub dimensions: usize,
-}
 
 /// Why there are no vectors now.
 #[derive(Debug, thiserror::Error)]
@@ -27,31 +46,153 @@ pub enum Error {
     Database(#[from] sqlx::Error),
 }
 
+impl Error {
+    fn away(message: impl Into<String>) -> Self {
+        Self::Away { message: message.into(), retry_after: None }
+    }
+}
+
 /// A text that its model does not take, with what it said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(pub String);
 
 /// All models, each made ready when it is first asked for.
-pub struct Embedders {}
+pub struct Embedders {
+    options: Options,
+    models: Mutex<BTreeMap<String, Arc<Provider>>>,
+    /// What was searched for lately.
+    queries: Cache<Key, Vector>,
+}
+
+/// Searches whose vectors are remembered, each of some kilobytes.
+const QUERIES: u64 = 10_000;
+
+const EMBEDDED: &str = "tidewell_embedded_texts_total";
+const REFUSED: &str = "tidewell_embedding_refused_texts_total";
+const KNOWN: &str = "tidewell_embedding_cache_hits_total";
+const DURATION: &str = "tidewell_embedding_duration_seconds";
+
+/// Says what the metrics of this room mean, to the recorder that there is.
+pub fn describe_metrics() {
+    describe_counter!(EMBEDDED, Unit::Count, "Texts that a model has made vectors of.");
+    describe_counter!(REFUSED, Unit::Count, "Texts that a model did not take.");
+    describe_counter!(KNOWN, Unit::Count, "Texts whose vectors were known.");
+    describe_histogram!(DURATION, Unit::Seconds, "How long a model took for the texts of one call.");
+}
 
 impl Embedders {
+    pub fn new(options: Options) -> Self {
+        Self { options, models: Mutex::default(), queries: Cache::new(QUERIES) }
+    }
+
     /// The fingerprint of the vectors that an index's documents get now.
-    pub async fn fingerprint(&self, _embedding: &Embedding) -> Result<Fingerprint, Error> {
-        Err(Error::Away { message: "no model".to_owned(), retry_after: None })
+    ///
+    /// # Errors
+    /// [`Error::Away`] where only the model could tell, and it can't be reached.
+    pub async fn fingerprint(&self, embedding: &Embedding) -> Result<Fingerprint, Error> {
+        self.provider(embedding)?.fingerprint(&embedding.prefixes).await
     }
 
     /// The vectors of documents' texts, in order, out of the cache where they are known; `None` of an empty text.
+    ///
+    /// # Errors
+    /// [`Error::Away`] where the model can't be reached; what it has made before is in the cache by then.
     pub async fn documents(
         &self,
-        _pool: &PgPool,
-        _embedding: &Embedding,
-        _texts: &[String],
+        pool: &PgPool,
+        embedding: &Embedding,
+        texts: &[String],
     ) -> Result<Vec<Option<Result<Vector, Refusal>>>, Error> {
-        Err(Error::Away { message: "no model".to_owned(), retry_after: None })
+        let provider = self.provider(embedding)?;
+        let fingerprint = provider.fingerprint(&embedding.prefixes).await?;
+        let prefix = &embedding.prefixes.document;
+        let keys: Vec<Option<Key>> = texts
+            .iter()
+            .map(|text| (!text.trim().is_empty()).then(|| fingerprint.key(&format!("{prefix}{text}"))))
+            .collect();
+        let mut wanted: HashMap<Key, &String> =
+            keys.iter().zip(texts).filter_map(|(key, text)| Some(((*key)?, text))).collect();
+        let mut vectors: HashMap<Key, Result<Vector, Refusal>> = HashMap::with_capacity(wanted.len());
+        for (key, vector) in embedding::find(pool, wanted.keys()).await? {
+            if vector.len() == fingerprint.dimensions && wanted.remove(&key).is_some() {
+                vectors.insert(key, Ok(vector));
+            }
+        }
+        counter!(KNOWN, "model" => embedding.model.clone()).increment(vectors.len() as u64);
+        let mut misses: Vec<(Key, String)> =
+            wanted.into_iter().map(|(key, text)| (key, format!("{prefix}{text}"))).collect();
+        while !misses.is_empty() {
+            let (keys, texts): (Vec<Key>, Vec<String>) =
+                misses.split_off(misses.len().saturating_sub(provider.step())).into_iter().unzip();
+            let made = self.embed(&provider, &fingerprint, texts, Urgency::Bulk).await?;
+            let made: Vec<_> = keys.into_iter().zip(made).collect();
+            let good = made.iter().filter_map(|(key, vector)| Some((key, vector.as_ref().ok()?)));
+            embedding::store(pool, good).await?;
+            vectors.extend(made);
+        }
+        Ok(keys.iter().map(|key| vectors.get(key.as_ref()?).cloned()).collect())
     }
 
     /// The vector of what is searched for.
-    pub async fn query(&self, _embedding: &Embedding, _text: &str) -> Result<Vector, Error> {
-        Err(Error::Away { message: "no model".to_owned(), retry_after: None })
+    ///
+    /// # Errors
+    /// [`Error::Away`], also where the model does not take the text.
+    pub async fn query(&self, embedding: &Embedding, text: &str) -> Result<Vector, Error> {
+        if text.trim().is_empty() {
+            return Err(Error::away("an empty text has no vector"));
+        }
+        let provider = self.provider(embedding)?;
+        let fingerprint = provider.fingerprint(&embedding.prefixes).await?;
+        let text = format!("{}{text}", embedding.prefixes.query);
+        let key = fingerprint.key(&text);
+        if let Some(vector) = self.queries.get(&key).await {
+            return Ok(vector);
+        }
+        let made = self.embed(&provider, &fingerprint, vec![text], Urgency::Query).await?;
+        match made.into_iter().next() {
+            Some(Ok(vector)) => {
+                self.queries.insert(key, vector.clone()).await;
+                Ok(vector)
+            }
+            Some(Err(Refusal(message))) => Err(Error::away(message)),
+            None => Err(Error::away("the model gave no vector")),
+        }
+    }
+
+    /// The models that are away, each with what is wrong.
+    pub fn troubles(&self) -> Vec<(String, String)> {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        models.iter().filter_map(|(name, provider)| Some((name.clone(), provider.trouble()?))).collect()
+    }
+
+    async fn embed(
+        &self,
+        provider: &Provider,
+        fingerprint: &Fingerprint,
+        texts: Vec<String>,
+        urgency: Urgency,
+    ) -> Result<Vec<Result<Vector, Refusal>>, Error> {
+        let model = || format!("{}:{}", fingerprint.provider, fingerprint.model);
+        let began = Instant::now();
+        let made = provider.embed(texts, urgency, Some(fingerprint.dimensions)).await?;
+        histogram!(DURATION, "model" => model()).record(began.elapsed());
+        let refused = made.iter().filter(|vector| vector.is_err()).count();
+        counter!(EMBEDDED, "model" => model()).increment((made.len() - refused) as u64);
+        counter!(REFUSED, "model" => model()).increment(refused as u64);
+        Ok(made)
+    }
+
+    fn provider(&self, embedding: &Embedding) -> Result<Arc<Provider>, Error> {
+        let model = embedding.model().ok_or_else(|| Error::away(format!("there is no model {:?}", embedding.model)))?;
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(provider) = models.get(&embedding.model) {
+            return Ok(provider.clone());
+        }
+        let provider = Arc::new(match model {
+            Model::Local(name) => Provider::local(name, &self.options),
+            Model::OpenAi(name) => Provider::openai(name, &self.options)?,
+        });
+        models.insert(embedding.model.clone(), provider.clone());
+        Ok(provider)
     }
 }

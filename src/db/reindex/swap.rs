@@ -1,5 +1,7 @@
 //! How a reindex ends: its version becomes the live one, or it does not.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -89,11 +91,13 @@ pub async fn extend(
     Ok(true)
 }
 
-/// Ends a reindex without effect: a version that was being filled is dropped, a former one stays what it was.
+/// Ends a reindex without effect: a version that was being filled is dropped, a former one stays what it was. What is under way is in
+/// doubt from now on, for `doubt`.
 pub async fn abandon(
     pool: &PgPool,
     lease: Lease,
     reindex: &Reindex,
+    doubt: Duration,
     status: Status,
     reason: Option<&str>,
 ) -> Result<(), sqlx::Error> {
@@ -101,6 +105,7 @@ pub async fn abandon(
     if !end(&mut tx, lease, status, reason).await? {
         return Ok(());
     }
+    super::flight::doubt(&mut tx, reindex, doubt).await?;
     if reindex.kind == Kind::Reindex {
         sqlx::query(
             "update tidewell.index_versions set state = 'dropping' where index_id = $1 and number = $2 and state = 'building'",

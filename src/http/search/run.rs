@@ -200,7 +200,8 @@ fn confined(caller: &Caller, search: &Search, part: &Part<'_>) -> Result<String,
     let own = ask.filter.as_deref();
     let filter = filter::confine_caller(own, caller.signed_filter(), narrowed, index.organization_id)
         .map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
-    let request = Request { collection: &index.alias, ask, part, filter: Some(&filter) };
+    let request =
+        Request { collection: index.collection.as_deref().unwrap_or(&index.alias), ask, part, filter: Some(&filter) };
     // Text can't fail to become JSON.
     Ok(serde_json::to_string(&request).unwrap_or_default())
 }

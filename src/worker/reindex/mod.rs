@@ -94,9 +94,7 @@ fn attend(worker: &Arc<Worker>, id: Uuid) {
 impl Worker {
     async fn attend_reindex(&self, id: Uuid) -> Result<(), sqlx::Error> {
         let name = &self.options.name;
-        // A request waits for its answer before it is in doubt.
-        let doubt = self.options.import_timeout + self.options.doubt;
-        let taken = lease::take(&self.pool, id, name, self.options.lease, doubt).await?;
+        let taken = lease::take(&self.pool, id, name, self.options.lease, self.reindex_doubt()).await?;
         let Some((lease, reindex)) = taken else { return Ok(()) };
         let index = db::index::find(&self.pool, reindex.index_id).await?.ok_or(sqlx::Error::RowNotFound)?;
         let version = db::version::find(&self.pool, index.id, reindex.number).await?.ok_or(sqlx::Error::RowNotFound)?;
@@ -119,6 +117,13 @@ impl Worker {
         run.conclude(outcome).await?;
         // What was given up is in nobody's way for long.
         drop_versions(self).await
+    }
+}
+
+impl Worker {
+    /// For how long a request that nobody waits for may still be alive: its sender would have waited for its answer.
+    fn reindex_doubt(&self) -> Duration {
+        self.options.import_timeout + self.options.doubt
     }
 }
 
@@ -204,7 +209,8 @@ impl Run<'_> {
         let Self { worker, lease, reindex, .. } = self;
         let end = async |status, reason: Option<&str>| {
             tracing::warn!(reindex_id = %reindex.id, index_id = %reindex.index_id, ?status, reason, "a reindex ended");
-            db::reindex::swap::abandon(&worker.pool, *lease, reindex, status, reason).await
+            let doubt = worker.reindex_doubt();
+            db::reindex::swap::abandon(&worker.pool, *lease, reindex, doubt, status, reason).await
         };
         match outcome {
             Ok(()) => {

