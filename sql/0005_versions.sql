@@ -26,6 +26,9 @@ create table tidewell.index_versions (
 );
 create unique index index_versions_live on tidewell.index_versions (index_id) where state = 'live';
 create index index_versions_former on tidewell.index_versions (state, retired_at) where state in ('retired', 'dropping');
+-- Front ends remember the live version's fingerprint with the index.
+create trigger notify_changed after update of fingerprint on tidewell.index_versions
+    for each row execute function tidewell.notify_changed();
 
 insert into tidewell.index_versions
     (index_id, number, collection, fields, default_sorting_field, state, created_at, live_at)

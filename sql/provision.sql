@@ -682,6 +682,9 @@ create table tidewell.index_versions (
 );
 create unique index index_versions_live on tidewell.index_versions (index_id) where state = 'live';
 create index index_versions_former on tidewell.index_versions (state, retired_at) where state in ('retired', 'dropping');
+-- Front ends remember the live version's fingerprint with the index.
+create trigger notify_changed after update of fingerprint on tidewell.index_versions
+    for each row execute function tidewell.notify_changed();
 
 insert into tidewell.index_versions
     (index_id, number, collection, fields, default_sorting_field, state, created_at, live_at)
@@ -778,7 +781,7 @@ create index index_checks_due on tidewell.index_checks (due_at);
 insert into tidewell.index_checks (index_id) select id from tidewell.indexes;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (5, 'versions', true, decode('8e6ffc09cad949bdd9c9f3b09ba2e06cc6b1ed89f32a8f391211bff3cec6123baa3d16505b427cbbb4b6d5d6d852d52b', 'hex'), 0);
+values (5, 'versions', true, decode('e3b06757e3f7c0e7f9d7401e3639c401831d5d0f7ff76081b87e5daf3e16faef139eac2067f9a695d6ee5cf520854133', 'hex'), 0);
 end if;
 end
 $provision$;

@@ -7,6 +7,7 @@ pub mod config;
 pub mod db;
 pub mod dev;
 pub mod domain;
+pub mod drift;
 pub mod embed;
 pub mod http;
 pub mod ingest;

@@ -1,131 +1,25 @@
 //! What must hold whatever breaks: nothing acknowledged is lost, nothing stale stays, only what Typesense refuses is dead.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use rand::RngExt;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 
 use crate::support::{
-    client::Client,
     eventually,
+    flow::Flow,
     oracle::{Oracle, held, unsettled},
     process::{self, Process},
     proxy::{Fault, Proxy},
     servers::own_servers,
-    stack::{Setting, Stack, Tenant},
+    stack::{Setting, Stack},
 };
 
 const DOCUMENTS: &str = "/v1/indexes/books/documents";
 const BATCH: &str = "/v1/indexes/books/documents:batch";
 
-fn alias(tenant: &Tenant) -> String {
-    tenant.index["alias"].as_str().expect("an alias").to_owned()
-}
-
 fn book(id: &str, title: &str) -> Value {
     json!({ "id": id, "title": title })
-}
-
-/// Writes that flow in: batches of upserts, some of them of documents that Typesense refuses, and deletes, of ids that come again.
-struct Flow {
-    random: StdRng,
-    oracle: Oracle,
-    /// `(id, title)` of every document that Typesense refuses.
-    refused: BTreeSet<(String, String)>,
-    /// Those of them that no later write of the document could overtake: they must be dead, all of them.
-    last_refused: BTreeMap<String, String>,
-    ids: usize,
-    written: usize,
-}
-
-impl Flow {
-    fn new(seed: u64, ids: usize) -> Self {
-        let random = StdRng::seed_from_u64(seed);
-        let (refused, last_refused) = Default::default();
-        Self { random, oracle: Oracle::default(), refused, last_refused, ids, written: 0 }
-    }
-
-    /// Sends one request, again until it is acknowledged, and only then tells the oracle.
-    async fn write(&mut self, client: &Client) {
-        let size = *[1, 10, 100].choose(&mut self.random).expect("a size");
-        let key = format!("request-{}-{}", self.written, self.random.random::<u32>());
-        let ids: Vec<String> = (0..size).map(|_| self.random.random_range(0..self.ids).to_string()).collect();
-        let is_delete = self.random.random_bool(0.1);
-        let documents: Vec<Value> = match is_delete {
-            true => vec![],
-            false => ids.iter().enumerate().map(|(n, id)| self.document(id, n)).collect(),
-        };
-        let (path, body) = match is_delete {
-            true => ("/v1/indexes/books/documents:batchDelete", json!({ "ids": ids })),
-            false => (BATCH, json!({ "documents": documents })),
-        };
-        eventually(Duration::from_secs(120), || async {
-            let request = client.request(reqwest::Method::POST, path).header("idempotency-key", &key).json(&body);
-            match request.send().await {
-                Ok(answer) if answer.status() == 202 => Ok(()),
-                Ok(answer) if matches!(answer.status().as_u16(), 409 | 503) => Err(format!("{}", answer.status())),
-                Ok(answer) => panic!("{}: {}", answer.status(), answer.text().await.unwrap_or_default()),
-                Err(error) => Err(error.to_string()),
-            }
-        })
-        .await;
-        self.written += size;
-        for (n, id) in ids.iter().enumerate() {
-            self.last_refused.remove(id);
-            if is_delete {
-                self.oracle.delete(id);
-            } else if documents[n]["title"].is_string() {
-                self.oracle.upsert(&documents[n]);
-            } else {
-                self.refused.insert((id.clone(), documents[n]["title"].to_string()));
-                self.last_refused.insert(id.clone(), documents[n]["title"].to_string());
-            }
-        }
-    }
-
-    fn document(&mut self, id: &str, n: usize) -> Value {
-        let written = self.written + n;
-        match self.random.random_bool(0.01) {
-            true => json!({ "id": id, "title": written }),
-            false => book(id, &format!("write {written} of {id}")),
-        }
-    }
-
-    /// Waits until everything is settled; then the collection must be what the oracle says, and the dead letters what was refused.
-    async fn holds(&self, setting: &Setting, tenant: &Tenant, pool: &PgPool) {
-        eventually(Duration::from_secs(180), || unsettled(pool)).await;
-        self.oracle.equals(setting, &alias(tenant)).await;
-        let dead: Vec<(String, String)> = sqlx::query_as(
-            "select document_id, (body::jsonb -> 'title')::text from tidewell.dead_letters where error_code = 'document_refused'",
-        )
-        .fetch_all(pool)
-        .await
-        .expect("dead letters");
-        let (others,): (i64,) =
-            sqlx::query_as("select count(*) from tidewell.dead_letters where error_code <> 'document_refused'")
-                .fetch_one(pool)
-                .await
-                .expect("a count");
-        assert_eq!(others, 0, "only what Typesense refuses is dead");
-        let dead: BTreeSet<_> = dead.into_iter().collect();
-        // A refused write that a newer one overtook before it was sent was never put to Typesense.
-        assert!(dead.is_subset(&self.refused), "dead without being bad: {:?}", dead.difference(&self.refused).take(5));
-        let missing: Vec<_> =
-            self.last_refused.iter().filter(|(id, title)| !dead.contains(&((*id).clone(), (*title).clone()))).collect();
-        assert!(missing.is_empty(), "refused, and not dead: {missing:?}");
-        let (used, total, ended): (i64, i64, i64) = sqlx::query_as(
-            "select (select sum(used)::bigint from tidewell.usage), sum(total)::bigint, sum(succeeded + dead + superseded)::bigint
-             from tidewell.jobs",
-        )
-        .fetch_one(pool)
-        .await
-        .expect("counts");
-        assert_eq!((used, ended), (self.written as i64, self.written as i64), "of {total} rows");
-    }
 }
 
 /// How many documents flow in each of these tests. By hand, try a hundred thousand.
@@ -234,7 +128,7 @@ async fn an_import_that_lands_after_its_workers_death_is_seen_and_repaired() {
     oracle.upsert(&book("updated", "new"));
     oracle.upsert(&book("untouched", "kept"));
     eventually(Duration::from_secs(60), || async {
-        let held = held(&stack.setting, &alias(&tenant)).await;
+        let held = held(&stack.setting, tenant.alias()).await;
         if held == oracle.0 { Ok(()) } else { Err(held) }
     })
     .await;
@@ -242,12 +136,12 @@ async fn an_import_that_lands_after_its_workers_death_is_seen_and_repaired() {
     for import in held_back {
         import.let_go().await;
     }
-    let landed = held(&stack.setting, &alias(&tenant)).await;
+    let landed = held(&stack.setting, tenant.alias()).await;
     assert_eq!(landed["updated"]["title"], "stale", "the late import did land over the newer write");
     assert!(landed.contains_key("deleted"), "and revived the deleted document");
     let pool = stack.setting.pool().await;
     eventually(Duration::from_secs(60), || unsettled(&pool)).await;
-    oracle.equals(&stack.setting, &alias(&tenant)).await;
+    oracle.equals(&stack.setting, tenant.alias()).await;
 }
 
 #[tokio::test]
@@ -275,7 +169,7 @@ async fn a_delete_by_filter_is_not_misled_by_a_request_that_landed_late() {
     eventually(Duration::from_secs(90), || unsettled(&pool)).await;
     let mut oracle = Oracle::default();
     oracle.upsert(&new);
-    oracle.equals(&stack.setting, &alias(&tenant)).await;
+    oracle.equals(&stack.setting, tenant.alias()).await;
 }
 
 #[tokio::test]
@@ -296,7 +190,7 @@ async fn a_backend_that_answers_503_pauses_the_lanes_and_spends_no_attempts() {
     let dead: i64 =
         sqlx::query_scalar("select count(*) from tidewell.dead_letters").fetch_one(&pool).await.expect("a count");
     assert_eq!(dead, 0);
-    assert_eq!(held(&direct, &alias(&tenant)).await.len(), 2);
+    assert_eq!(held(&direct, tenant.alias()).await.len(), 2);
 }
 
 #[tokio::test]
@@ -321,7 +215,7 @@ async fn an_answer_that_is_cut_off_loses_and_doubles_nothing() {
     let job = tenant.client.ended(&job).await;
     assert_eq!(job["status"], "succeeded", "{job:#}");
     eventually(Duration::from_secs(60), || unsettled(&pool)).await;
-    assert_eq!(held(&stack.setting, &alias(&tenant)).await.len(), 40);
+    assert_eq!(held(&stack.setting, tenant.alias()).await.len(), 40);
 }
 
 #[tokio::test]

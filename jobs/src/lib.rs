@@ -34,6 +34,7 @@ mod run_sync;
 mod runtime;
 mod setup;
 mod store;
+mod verify_indexes;
 mod wake;
 
 pub use enqueue::enqueue;
@@ -49,3 +50,4 @@ pub use run_reindex::RunReindex;
 pub use run_sync::RunSync;
 pub use runtime::{Runtime, RuntimeOptions};
 pub use setup::{Error, Schema, schema, setup};
+pub use verify_indexes::VerifyIndexes;

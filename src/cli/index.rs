@@ -1,5 +1,7 @@
 //! `tidewell index`.
 
+mod verify;
+
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -8,6 +10,7 @@ use tidewell::{
     db::{
         self,
         index::{Changes, Index, NewIndex},
+        index_check::Check,
     },
     domain::{embedding::Embedding, fields},
     reindex::VersionView,
@@ -15,7 +18,7 @@ use tidewell::{
 
 use super::{
     Session, input, organization,
-    output::{maybe, record, table, time},
+    output::{maybe, maybe_time, record, table, time},
     page::PageArgs,
     reindex,
 };
@@ -52,6 +55,8 @@ pub(crate) enum Command {
     },
     /// Change an index; what is left out stays as it is. Its schema is changed by `tidewell reindex`
     Update(Update),
+    /// Compare what was written with what its collection in Typesense holds; fails where they differ
+    Verify(verify::Args),
 }
 
 #[derive(Debug, Args)]
@@ -118,7 +123,14 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
                 },
             )
         }
-        Command::Show { index, org } => show(session, &find(&pool, org.as_deref(), index).await?),
+        Command::Show { index, org } => {
+            let index = find(&pool, org.as_deref(), index).await?;
+            let check = db::index_check::find(&pool, index.id).await?;
+            let mut shown = view(&index);
+            shown["check"] = json!(check);
+            session
+                .show(&shown, || format!("{}\n\n{}", text(&index), check.as_ref().map_or_else(never_checked, checked)))
+        }
         Command::Versions { index, org, page } => {
             let index = find(&pool, org.as_deref(), index).await?;
             let rows = db::version::list(&pool, index.id, page.cursor, page.reads()).await?;
@@ -133,6 +145,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
             let changed = db::index::update(&pool, index.id, &changes).await?;
             show(session, &changed.context("the index has gone meanwhile")?)
         }
+        Command::Verify(args) => verify::run(session, &pool, args).await,
     }
 }
 
@@ -222,25 +235,43 @@ pub(super) fn embedded(embedding: &Embedding) -> String {
 }
 
 fn show(session: &Session, index: &Index) -> anyhow::Result<()> {
-    session.show(&view(index), || {
-        let about = record([
-            ("id", index.id.to_string()),
-            ("slug", index.slug.clone()),
-            ("organization", index.organization_id.to_string()),
-            ("default sorting", maybe(index.default_sorting_field.as_ref())),
-            ("embedded", maybe(index.embedding.as_ref().map(|embedding| embedded(embedding)))),
-            ("version", index.version.to_string()),
-            ("attempts", index.max_attempts.to_string()),
-            ("cached for", format!("{} s", index.cache_seconds)),
-            ("collection", maybe(index.collection.as_ref())),
-            ("created", time(index.created_at)),
-        ]);
-        let text = |field: &Value, name: &str| maybe(field[name].as_str());
-        let fields = index.fields.iter().map(|field| {
-            let object = field.as_object().into_iter().flatten();
-            let flags = object.filter(|(_, value)| **value == true).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
-            [text(field, "name"), text(field, "type"), flags.join(" ")]
-        });
-        format!("{about}\n\n{}", table(["field", "type", "flags"], &[], fields))
-    })
+    session.show(&view(index), || text(index))
+}
+
+fn text(index: &Index) -> String {
+    let about = record([
+        ("id", index.id.to_string()),
+        ("slug", index.slug.clone()),
+        ("organization", index.organization_id.to_string()),
+        ("default sorting", maybe(index.default_sorting_field.as_ref())),
+        ("embedded", maybe(index.embedding.as_ref().map(|embedding| embedded(embedding)))),
+        ("version", index.version.to_string()),
+        ("attempts", index.max_attempts.to_string()),
+        ("cached for", format!("{} s", index.cache_seconds)),
+        ("collection", maybe(index.collection.as_ref())),
+        ("created", time(index.created_at)),
+    ]);
+    let text = |field: &Value, name: &str| maybe(field[name].as_str());
+    let fields = index.fields.iter().map(|field| {
+        let object = field.as_object().into_iter().flatten();
+        let flags = object.filter(|(_, value)| **value == true).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+        [text(field, "name"), text(field, "type"), flags.join(" ")]
+    });
+    format!("{about}\n\n{}", table(["field", "type", "flags"], &[], fields))
+}
+
+fn never_checked() -> String {
+    "it was not compared with its collection yet: `tidewell index verify` does".to_owned()
+}
+
+/// How its collection compared with what was written.
+fn checked(check: &Check) -> String {
+    record([
+        ("checked", maybe_time(check.checked_at)),
+        ("documents", maybe(check.documents)),
+        ("missing", maybe(check.missing)),
+        ("extra", maybe(check.extra)),
+        ("stale", maybe(check.stale)),
+        ("last error", maybe(check.error.as_ref())),
+    ])
 }

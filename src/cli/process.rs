@@ -181,6 +181,8 @@ pub(super) fn worker_options(config: &Config, name: String) -> worker::Options {
         doubt: seconds(config.doubt_seconds),
         backoff: Backoff { base: millis(config.retry_base_ms), cap: seconds(config.retry_cap_seconds) },
         poll: millis(config.poll_ms),
+        versions_kept: seconds(config.versions_kept_hours * 3600),
+        verify_every: (config.verify_hours > 0).then(|| seconds(config.verify_hours * 3600)),
         sync: worker::SyncOptions {
             schedule_every: config
                 .athena_typesense_sync_worker_enabled

@@ -3,7 +3,8 @@
 use tidewell::db::{
     self,
     status::{
-        COUNTED_TO, HEALTHS, IndexStatus, ReindexStatus, Status, SyncStatus, WorkerStatus, oldest_unsynced_seconds,
+        COUNTED_TO, CheckStatus, HEALTHS, IndexStatus, ReindexStatus, Status, SyncStatus, WorkerStatus,
+        oldest_unsynced_seconds,
     },
 };
 
@@ -57,12 +58,28 @@ fn indexes(indexes: &[IndexStatus]) -> String {
             count(index.retries_waiting),
             index.filter_deletes.to_string(),
             count(index.dead_letters),
+            drift(&index.check),
         ]
     });
     let numbers =
         ["backlog", "oldest", "lanes at work", "retries due", "retries later", "filter deletes", "dead letters"];
     let [backlog, oldest, lanes, due, later, filters, dead] = numbers;
-    table(["index", backlog, oldest, lanes, due, later, filters, dead], &numbers, rows)
+    table(["index", backlog, oldest, lanes, due, later, filters, dead, "drift"], &numbers, rows)
+}
+
+/// How the collection compared with what was written, and how long ago.
+fn drift(check: &CheckStatus) -> String {
+    let counts = [(check.missing, "missing"), (check.extra, "extra"), (check.stale, "stale")];
+    let told: Vec<_> = counts
+        .iter()
+        .filter_map(|(count, kind)| count.filter(|count| *count > 0).map(|count| format!("{count} {kind}")))
+        .collect();
+    let found = match (check.age_seconds, told.is_empty()) {
+        (None, _) => nothing(),
+        (Some(seconds), true) => format!("none, {} ago", age(seconds)),
+        (Some(seconds), false) => format!("{}, {} ago", told.join(", "), age(seconds)),
+    };
+    if check.error.is_some() { format!("{found} (the last check failed: `tidewell index show`)") } else { found }
 }
 
 fn workers(workers: &[WorkerStatus]) -> String {
@@ -133,6 +150,12 @@ mod tests {
             filter_deletes: 0,
             dead_letters: 2,
             lanes_leased: 0,
+            check: CheckStatus {
+                age_seconds: Some(3700.0),
+                missing: Some(4),
+                extra: Some(0),
+                ..CheckStatus::default()
+            },
         };
         let shown = text(&Status {
             indexes: vec![index],
@@ -143,7 +166,15 @@ mod tests {
             embedding_debts: 3,
             doubted_flights: 1,
         });
-        for expected in ["acme/products", "1m 30s", "10000+", "1 requests", "3 documents", "`tidewell work`"] {
+        for expected in [
+            "acme/products",
+            "1m 30s",
+            "10000+",
+            "1 requests",
+            "3 documents",
+            "`tidewell work`",
+            "4 missing, 1h 1m ago",
+        ] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
     }

@@ -26,14 +26,13 @@ pub async fn debtors(pool: &PgPool) -> Result<Vec<Uuid>, sqlx::Error> {
     .await
 }
 
-/// The next such documents of an index, behind `after`.
-pub async fn read(pool: &PgPool, index_id: Uuid, after: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+/// Some of these documents of an index.
+pub async fn read(pool: &PgPool, index_id: Uuid, limit: i64) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(
         "select document_id from tidewell.embedding_debts
-         where index_id = $1 and document_id > $2 order by document_id limit $3",
+         where index_id = $1 order by document_id limit $2",
     )
     .bind(index_id)
-    .bind(after)
     .bind(limit)
     .fetch_all(pool)
     .await
@@ -52,9 +51,4 @@ pub async fn take(
     .bind(document_ids)
     .fetch_all(conn)
     .await
-}
-
-/// Forgets all of an index's.
-pub async fn forget(conn: &mut PgConnection, index_id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from tidewell.embedding_debts where index_id = $1").bind(index_id).execute(conn).await.map(drop)
 }

@@ -54,6 +54,15 @@ pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error>
     sqlx::query("delete from tidewell.flights where id = $1").bind(id).execute(conn).await.map(drop)
 }
 
+/// Whether a request to a collection is under way, or in doubt.
+pub async fn is_collection_in_doubt(pool: &PgPool, index_id: Uuid, collection: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from tidewell.flights where index_id = $1 and collection = $2)")
+        .bind(index_id)
+        .bind(collection)
+        .fetch_one(pool)
+        .await
+}
+
 /// A flight that outlived its deadline: what it carried may have landed late, or may yet.
 #[derive(Debug, FromRow)]
 pub struct Doubted {

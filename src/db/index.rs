@@ -11,7 +11,8 @@ use crate::domain::{embedding::Embedding, lane::LANES};
 macro_rules! columns {
     () => {
         "id, organization_id, slug, fields, default_sorting_field, embedding, alias, version, collection, max_attempts,
-         cache_seconds, created_at"
+         cache_seconds, created_at,
+         (select fingerprint from tidewell.index_versions where index_id = indexes.id and number = indexes.version) as fingerprint"
     };
 }
 
@@ -35,6 +36,8 @@ pub struct Index {
     /// For how long the answer to a search may be given again; 0: never.
     pub cache_seconds: i32,
     pub created_at: DateTime<Utc>,
+    /// What the live version's vectors were made by, as the worker wrote it down; `None` before the first.
+    pub fingerprint: Option<Json<serde_json::Value>>,
 }
 
 /// An index to be made.
@@ -189,10 +192,30 @@ pub async fn set_collection(pool: &PgPool, id: Uuid, collection: &str) -> Result
         .map(drop)
 }
 
+/// Each index's alias, with the collection that it is to point at.
+pub async fn aliases(pool: &PgPool) -> Result<Vec<(Uuid, String, String)>, sqlx::Error> {
+    sqlx::query_as("select id, alias, collection from tidewell.indexes where collection is not null")
+        .fetch_all(pool)
+        .await
+}
+
+/// The live version's collection, which stays that until the transaction ends.
+pub async fn lock_collection(conn: &mut PgConnection, id: Uuid) -> Result<Option<String>, sqlx::Error> {
+    let collection: Option<Option<String>> =
+        sqlx::query_scalar("select collection from tidewell.indexes where id = $1 for share")
+            .bind(id)
+            .fetch_optional(conn)
+            .await?;
+    Ok(collection.flatten())
+}
+
 /// Whether an index's documents are in a collection of that name, or found by it.
 pub async fn owns_collection(pool: &PgPool, name: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select exists (select from tidewell.indexes where alias = $1 or collection = $1)")
-        .bind(name)
-        .fetch_one(pool)
-        .await
+    sqlx::query_scalar(
+        "select exists (select from tidewell.indexes where alias = $1)
+             or exists (select from tidewell.index_versions where collection = $1)",
+    )
+    .bind(name)
+    .fetch_one(pool)
+    .await
 }

@@ -71,7 +71,7 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
                  insert into tidewell.version_changes (index_id, number, document_id, document_version)
                  select $1, number, document_id, version
                  from tidewell.index_versions cross join projected
-                 where index_id = $1 and state in ('building', 'retired') and operation <> 'reproject'
+                 where index_id = $1 and state in ('building', 'retired')
                  on conflict (index_id, number, document_id) do update set document_version = excluded.document_version
              )
              insert into tidewell.documents (index_id, document_id, version, accepted_version, body, deleted_at)

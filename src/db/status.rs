@@ -53,6 +53,21 @@ pub struct IndexStatus {
     /// Counted to 10,000.
     pub dead_letters: i64,
     pub lanes_leased: i64,
+    #[sqlx(flatten)]
+    pub check: CheckStatus,
+}
+
+/// The last comparison of an index with its collection.
+#[derive(Clone, Debug, Default, FromRow, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckStatus {
+    /// How long ago it was; `None`: never.
+    pub age_seconds: Option<f64>,
+    pub missing: Option<i64>,
+    pub extra: Option<i64>,
+    pub stale: Option<i64>,
+    /// Why the one after that could not be made.
+    pub error: Option<String>,
 }
 
 /// One worker, as it reported last.
@@ -103,10 +118,13 @@ async fn indexes(pool: &PgPool) -> Result<Vec<IndexStatus>, sqlx::Error> {
                 oldest.enqueued_at as oldest_enqueued_at,
                 extract(epoch from clock_timestamp() - oldest.enqueued_at)::float8 as oldest_age_seconds,
                 retries.due as retries_due, retries.waiting as retries_waiting,
-                filters.count as filter_deletes, dead.count as dead_letters
+                filters.count as filter_deletes, dead.count as dead_letters,
+                extract(epoch from clock_timestamp() - checks.checked_at)::float8 as age_seconds,
+                checks.missing, checks.extra, checks.stale, checks.error
          from behind
          join tidewell.indexes on indexes.id = behind.index_id
          join tidewell.organizations on organizations.id = indexes.organization_id
+         left join tidewell.index_checks as checks on checks.index_id = behind.index_id
          cross join lateral (
              select count(*), min(jobs.enqueued_at) as enqueued_at
              from tidewell.filter_deletes left join tidewell.jobs on jobs.id = filter_deletes.job_id

@@ -13,6 +13,8 @@ const MAX_CHARS: usize = 4000;
 /// Conditions, operators and parentheses of a search, those signed into a token counted: Typesense takes a hundred, and seven are
 /// needed to confine the search.
 const MAX_PARTS: usize = 93;
+/// What a condition of Tidewell's own takes of them.
+const NARROWING_PARTS: usize = 2;
 const MAX_DEPTH: usize = 8;
 
 /// Passes a filter of the form `expr := term (('&&' | '||') term)*`, `term := '(' expr ')' | field ':' value`; else says what to
@@ -48,11 +50,22 @@ pub fn confine<'a>(filters: impl IntoIterator<Item = &'a str>, organization_id: 
 }
 
 /// The filter that confines a caller's search: to its own filter, which is checked here, to the one signed into its token, and to its
-/// organization.
-pub fn confine_caller(own: Option<&str>, signed: Option<&str>, organization_id: Uuid) -> Result<String, String> {
-    let beside = signed.map_or(Ok(0), |signed| parts(signed, 0))?;
+/// organization. `narrowed` is a condition of Tidewell's own beside them, or empty where one will be in another request of the same
+/// search: both are refused alike where there is no room for it.
+pub fn confine_caller(
+    own: Option<&str>,
+    signed: Option<&str>,
+    narrowed: Option<&str>,
+    organization_id: Uuid,
+) -> Result<String, String> {
+    let beside = narrowed.map_or(0, |_| NARROWING_PARTS);
+    let beside = signed.map_or(Ok(beside), |signed| parts(signed, beside))?;
     own.map_or(Ok(beside), |own| parts(own, beside))?;
-    Ok(confine(signed.into_iter().chain(own), organization_id))
+    let confined = confine(signed.into_iter().chain(own), organization_id);
+    Ok(match narrowed {
+        Some(narrowed) if !narrowed.is_empty() => format!("{narrowed} && {confined}"),
+        _ => confined,
+    })
 }
 
 /// What may stand around an operand.
@@ -253,17 +266,22 @@ mod tests {
         let of = |count| vec!["a:1"; count].join(" && ");
         let confined = |own: Option<usize>, signed: Option<usize>| {
             let (own, signed) = (own.map(of), signed.map(of));
-            confine_caller(own.as_deref(), signed.as_deref(), Uuid::nil())
+            confine_caller(own.as_deref(), signed.as_deref(), None, Uuid::nil())
         };
         for (own, signed) in [(Some(47), None), (None, Some(47)), (Some(23), Some(24)), (None, None)] {
             assert!(confined(own, signed).is_ok());
         }
         assert!(confined(Some(1), Some(47)).is_err() && confined(Some(24), Some(24)).is_err());
-        assert!(confine_caller(Some("a:1) || (b:2"), Some("c:3"), Uuid::nil()).is_err());
-        assert_eq!(
-            confine_caller(Some("a:1 || b:2"), Some("c:3 || d:4"), Uuid::nil()).unwrap(),
-            "(c:3 || d:4) && (a:1 || b:2) && tenantId:=`00000000-0000-0000-0000-000000000000`"
-        );
+        assert!(confine_caller(Some("a:1) || (b:2"), Some("c:3"), None, Uuid::nil()).is_err());
+        let narrowed =
+            |by: &str| confine_caller(Some("a:1 || b:2"), Some("c:3 || d:4"), Some(by), Uuid::nil()).unwrap();
+        let confined = "(c:3 || d:4) && (a:1 || b:2) && tenantId:=`00000000-0000-0000-0000-000000000000`";
+        assert_eq!(narrowed(""), confined);
+        assert_eq!(narrowed("id:=[`x`]"), format!("id:=[`x`] && {confined}"));
+        for narrowed in ["", "id:=[`x`]"] {
+            let room = |count| confine_caller(Some(&of(count)), None, Some(narrowed), Uuid::nil()).is_ok();
+            assert!(room(46) && !room(47));
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::embedding::Embedding;
+
 /// How a run brings the collection up to date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +70,10 @@ pub struct Spec {
     /// A number that every row has; documents of a search without an order are sorted by it, the largest first.
     #[serde(default)]
     pub default_sort_field: Option<String>,
+    /// What documents are embedded from, and by which model; without it they have no vectors.
+    #[serde(default)]
+    #[sqlx(json(nullable))]
+    pub embedding: Option<Embedding>,
     #[serde(default)]
     pub sync_strategy: Strategy,
     #[serde(default)]

@@ -345,6 +345,18 @@ impl From<drift::Error> for Error {
     }
 }
 
+impl From<crate::drift::Error> for Error {
+    fn from(error: crate::drift::Error) -> Self {
+        use crate::drift::Error as Of;
+        match error {
+            Of::Database(error) => error.into(),
+            Of::Typesense(error) => error.into(),
+            Of::Gone => Self::index_not_found(),
+            Of::Unsettled => Self::conflict(error.to_string()),
+        }
+    }
+}
+
 impl From<backend::Refusal> for Error {
     fn from(refusal: backend::Refusal) -> Self {
         Self::Unprocessable { code: refusal.code(), detail: refusal.to_string(), faults: Vec::new() }

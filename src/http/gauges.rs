@@ -24,11 +24,9 @@ pub(super) fn render(text: &mut String, status: &Status) {
         ("tidewell_lanes_leased", "Lanes that a worker holds.", |index| index.lanes_leased as f64),
     ];
     for (name, help, of) in of_indexes {
-        let values = status.indexes.iter().map(|index| {
-            (vec![("organization", index.organization.as_str()), ("index", index.index.as_str())], of(index))
-        });
-        gauge(text, name, help, values);
+        gauge(text, name, help, status.indexes.iter().map(|index| (labels(index), of(index))));
     }
+    render_checks(text, &status.indexes);
     render_workers(text, &status.workers);
     let doubted = status.doubted_flights as f64;
     gauge(text, "tidewell_doubted_flights", "Requests to Typesense whose end is not known.", [(vec![], doubted)]);
@@ -88,6 +86,35 @@ fn render_versions(text: &mut String, status: &Status) {
     gauge(text, "tidewell_version_changes", help, changes);
     let help = "Documents without a vector because their model was away, counted to 10,000.";
     gauge(text, "tidewell_embedding_debts", help, [(vec![], status.embedding_debts as f64)]);
+}
+
+fn labels(index: &IndexStatus) -> Vec<(&str, &str)> {
+    vec![("organization", &index.organization), ("index", &index.index)]
+}
+
+fn render_checks(text: &mut String, indexes: &[IndexStatus]) {
+    let drifted = indexes.iter().flat_map(|index| {
+        let check = &index.check;
+        let kinds = [("missing", check.missing), ("extra", check.extra), ("stale", check.stale)];
+        let told =
+            |(kind, count): (_, Option<i64>)| Some(([labels(index), vec![("kind", kind)]].concat(), count? as f64));
+        kinds.into_iter().filter_map(told)
+    });
+    gauge(
+        text,
+        "tidewell_index_drift_documents",
+        "Documents that a collection has not as they were written, as of the last check.",
+        drifted,
+    );
+    let ages = indexes.iter().filter_map(|index| Some((labels(index), index.check.age_seconds?)));
+    gauge(
+        text,
+        "tidewell_index_check_age_seconds",
+        "How long ago a collection was compared with what was written.",
+        ages,
+    );
+    let failed = indexes.iter().map(|index| (labels(index), f64::from(index.check.error.is_some())));
+    gauge(text, "tidewell_index_check_failed", "Whether the last comparison could not be made.", failed);
 }
 
 /// A gauge's name, what it tells, and its value for one sync job, if it has one.

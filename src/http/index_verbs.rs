@@ -16,7 +16,7 @@ use utoipa_axum::{
     routes,
 };
 
-use super::{Error, State, indexes, openapi, params::Path, reindexing};
+use super::{Error, State, indexes, openapi, params::Path, reindexing, verify};
 
 /// The index itself, by the empty verb, and what can be done to it.
 pub(super) fn routes() -> OpenApiRouter<State> {
@@ -25,6 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         routes!(reindexing::reindex),
         routes!(reindexing::roll_back),
         routes!(reindexing::cancel),
+        routes!(verify::verify),
     ];
     let mut document = OpenApi::default();
     let mut handlers = HashMap::new();

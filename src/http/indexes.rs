@@ -26,6 +26,7 @@ use crate::{
     db::{
         self,
         index::{Changes, Index, NewIndex},
+        index_check::Check,
     },
     domain::{embedding::Embedding, fields},
 };
@@ -83,18 +84,23 @@ pub(super) async fn create(
 
 /// Show an index
 ///
-/// For the operator, and for any key of the organization that may use the index.
+/// For the operator, and for any key of the organization that may use the index; how it was checked is told to those that may administer
+/// it.
 #[utoipa::path(get, path = "/v1/indexes/{index}", tag = "indexes",
     params(("index" = String, Path, description = "The index's id or slug")),
-    responses((status = 200, body = IndexView), Refused, NotFound, Conflict))]
+    responses((status = 200, body = CheckedIndex), Refused, NotFound, Conflict))]
 pub(super) async fn show(
     caller: Caller,
     Path(index): Path<String>,
     Shared(state): Shared<State>,
-) -> Result<Answer<IndexView>, Error> {
+) -> Result<Answer<CheckedIndex>, Error> {
     caller.require_unscoped()?;
     let index = state.index(&caller, &index).await?;
-    Ok(Answer(IndexView::from(&*index)))
+    let check = match caller.require(&["admin"]) {
+        Ok(()) => db::index_check::find(&state.pool, index.id).await?,
+        Err(_) => None,
+    };
+    Ok(Answer(CheckedIndex { index: IndexView::from(&*index), check }))
 }
 
 /// Change an index
@@ -146,6 +152,15 @@ pub(super) struct IndexView {
     /// For how many seconds the answer to a search may be given again; 0: never.
     cache_seconds: i32,
     created_at: DateTime<Utc>,
+}
+
+/// An index, and how its collection compared with what was written.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CheckedIndex {
+    #[serde(flatten)]
+    index: IndexView,
+    /// The last comparison; null where there was none yet, or for a key without the scope `admin`.
+    check: Option<Check>,
 }
 
 impl From<&Index> for IndexView {

@@ -34,6 +34,7 @@ mod scoped_tokens;
 mod search;
 mod state;
 mod validate;
+mod verify;
 
 use axum::{
     Router,

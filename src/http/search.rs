@@ -1,7 +1,13 @@
 //! Search, confined to the caller's organization whatever the caller asks for.
 
 mod cache;
+mod fusion;
+mod hybrid;
+mod meaning;
+mod mode;
 mod parameters;
+mod query_vector;
+mod request;
 mod run;
 pub(super) mod suggest;
 mod values;
@@ -20,7 +26,11 @@ use super::{Error, Fault, State, body::Json, params::Path};
 use crate::typesense;
 
 pub(super) use cache::Results;
+pub(super) use meaning::{Failure, run as run_in};
+pub(super) use mode::{Mode, Ranking};
 pub(super) use parameters::{Parameters, Spelling};
+pub(super) use query_vector::of_text as query_vector;
+pub(super) use request::{Ask, Part, Request};
 use run::run_all;
 pub(super) use run::{MAX_SEARCHES, Search, Searcher, run_each, run_one};
 pub(super) use verdict::translate as refused;
@@ -68,8 +78,11 @@ pub(super) struct SearchBody {
     highlight_start_tag: Option<String>,
     /// `</mark>` where left out.
     highlight_end_tag: Option<String>,
-    #[expect(dead_code, reason = "there is one mode so far: reading it refuses the others")]
+    /// `keyword` where left out.
     mode: Option<Mode>,
+    /// Of `hybrid`: how much meaning counts beside words, 0.5 where left out.
+    #[schema(minimum = 0, maximum = 1)]
+    alpha: Option<f64>,
 }
 
 fn everything() -> String {
@@ -86,6 +99,7 @@ impl SearchBody {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let list = |names: &Option<Names>| names.as_ref().map(Names::text).unwrap_or_default();
         let mut parameters = Parameters::new(Spelling::Camel);
+        parameters.rank(Ranking::of(self.mode, self.alpha)?);
         if let Some(filter) = &self.filter_by
             && filter.is_empty()
         {
@@ -134,13 +148,6 @@ impl Names {
     }
 }
 
-/// How hits are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Mode {
-    Keyword,
-}
-
 /// One search among several.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -163,10 +170,11 @@ pub(super) struct MultiSearch {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Found<'a> {
-    /// Each `{document, highlights, …}`.
+    /// Each `{document, highlights, …}`; found by `vector`, with its `vector_distance`, 0 to 2; found by `hybrid`, with `fusion`:
+    /// `{score, keywordRank, vectorRank, vectorDistance}`, null where one of the two did not find it.
     #[schema(value_type = Vec<Object>)]
     hits: Text<'a>,
-    /// How many documents match, on all pages.
+    /// How many documents match, on all pages; by `vector` and `hybrid` those that are ranked, on all pages.
     found: u64,
     page: u32,
     per_page: u32,
@@ -193,8 +201,8 @@ impl<'a> Found<'a> {
         Self {
             hits: Text(found.hits.as_deref()),
             found: found.found,
-            page: search.page,
-            per_page: search.per_page,
+            page: search.ask.page,
+            per_page: search.ask.per_page,
             facet_counts: Text(found.facet_counts.as_deref()),
             search_time_ms: found.search_time_ms,
         }

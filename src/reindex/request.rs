@@ -112,6 +112,8 @@ pub async fn roll_back(
     let index = claim(&mut tx, index_id).await?;
     let former = former(&mut tx, index_id, number).await?;
     let queued = db::reindex::queue_rollback(&mut tx, new(&index, None, actor), former.number).await?;
+    // It may have been let go of just now.
+    let queued = queued.ok_or(Refusal::NotKept(former.number, Some(State::Dropping)))?;
     wake(&mut tx, &queued).await?;
     tx.commit().await?;
     tell(&queued);

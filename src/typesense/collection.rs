@@ -1,10 +1,15 @@
 //! Collections and aliases.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{Client, Error, segment};
+
+/// How long a node may take to index fields that are new.
+const ALTER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A collection to be made.
 #[derive(Serialize)]
@@ -68,6 +73,14 @@ impl Client {
     pub async fn fields_behind(&self, name: &str) -> Result<Option<Vec<Value>>, Error> {
         let call = self.request(Method::GET, &format!("/collections/{}", segment(name)));
         Ok(there(self.send_json(call).await)?.map(|found: CollectionInfo| found.fields))
+    }
+
+    /// Adds fields to a collection; what documents have of them is indexed before this answers, and nothing is changed where one of
+    /// them does not fit.
+    pub async fn add_fields(&self, collection: &str, fields: &[&Value]) -> Result<(), Error> {
+        let body = serde_json::json!({ "fields": fields });
+        let call = self.request(Method::PATCH, &format!("/collections/{}", segment(collection)));
+        self.send(call.timeout(ALTER_TIMEOUT).json(&body)).await.map(drop)
     }
 
     /// Deletes a collection with all its documents; false where none has this name itself.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use reqwest::{Method, RequestBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio_util::{
     codec::{FramedRead, LinesCodec},
@@ -35,8 +35,13 @@ const ID_BYTES_A_CALL: usize = 64 << 10;
 
 /// True for ids that a filter's list can't name: between backticks a backtick or a backslash is read otherwise, and blanks at the
 /// edges are trimmed. They go by path, one by one.
-fn goes_by_path(id: &str) -> bool {
+pub fn goes_by_path(id: &str) -> bool {
     id.contains(['`', '\\']) || id.trim() != id
+}
+
+/// The filter that names documents of these ids, none of which [`goes_by_path`].
+pub fn naming(ids: &[&str]) -> String {
+    format!("id:=[`{}`]", ids.join("`,`"))
 }
 
 /// Parts ids into the filters that name them and the ids that no filter can name.
@@ -51,7 +56,7 @@ fn id_filters<'a>(ids: &[&'a str]) -> (Vec<String>, Vec<&'a str>) {
             bytes <= ID_BYTES_A_CALL
         });
         let (now, later) = rest.split_at(fits.count().max(1));
-        filters.push(format!("id:=[`{}`]", now.join("`,`")));
+        filters.push(naming(now));
         rest = later;
     }
     (filters, by_path)
@@ -186,9 +191,33 @@ impl Client {
         struct Line {
             id: String,
         }
+        let lines = self.export::<Line>(collection, filter, "id").await?;
+        Ok(lines.map_ok(|line| line.id))
+    }
+
+    /// One field of all documents, each with its id, as they stream in. Who reads slowly holds the node up, not this process's memory.
+    pub async fn field_of_all(
+        &self,
+        collection: &str,
+        field: &'static str,
+    ) -> Result<impl Stream<Item = Result<(String, Option<Value>), Error>> + use<>, Error> {
+        let lines = self.export::<Value>(collection, "", &format!("id,{field}")).await?;
+        Ok(lines.try_filter_map(move |document| async move {
+            let read = |(id, mut document): (String, Value)| (id, document.get_mut(field).map(Value::take));
+            Ok(by_id(document).map(read))
+        }))
+    }
+
+    /// Documents that match a filter, one a line, with some of their fields.
+    async fn export<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        filter: &str,
+        fields: &str,
+    ) -> Result<impl Stream<Item = Result<T, Error>> + use<T>, Error> {
         let export = self
             .request(Method::GET, &format!("/collections/{}/documents/export", segment(collection)))
-            .query(&[("filter_by", filter), ("include_fields", "id")])
+            .query(&[("filter_by", filter), ("include_fields", fields)])
             .timeout(Duration::from_secs(600));
         // Some filters are never answered.
         let response = tokio::time::timeout(CALL_TIMEOUT, self.send(export)).await.map_err(|_| Error::TimedOut)??;
@@ -196,7 +225,7 @@ impl Client {
         let lines = FramedRead::new(StreamReader::new(body), LinesCodec::new_with_max_length(64 << 10));
         Ok(lines.map(|line| {
             let line = line.map_err(|error| Error::Answer(serde::de::Error::custom(error)))?;
-            serde_json::from_str::<Line>(&line).map(|line| line.id).map_err(Error::Answer)
+            serde_json::from_str(&line).map_err(Error::Answer)
         }))
     }
 }

@@ -59,6 +59,11 @@ impl Vectors {
         }
     }
 
+    /// Whether documents go without the vectors that they should have.
+    pub(super) fn are_due(&self) -> bool {
+        matches!(self, Self::Later)
+    }
+
     /// Why the document at a place can't be embedded.
     pub(super) fn refusal(&self, place: usize) -> Option<&str> {
         match self {

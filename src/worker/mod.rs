@@ -14,6 +14,8 @@ mod prune_finished;
 mod read_back_flights;
 mod reader;
 mod reconcile;
+mod reindex;
+mod repay;
 mod resolve_filter_delete;
 mod send;
 mod stop;
@@ -21,12 +23,14 @@ mod sweep;
 mod sync;
 mod target;
 mod turns;
+mod verify_indexes;
 
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tidewell_jobs::{
-    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunSync, Runtime, RuntimeOptions,
+    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunReindex, RunSync, Runtime,
+    RuntimeOptions, VerifyIndexes,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +63,10 @@ pub struct Options {
     /// The time between two scans for lanes that nobody attends.
     pub poll: Duration,
     pub keep: Keep,
+    /// For how long a version of an index that was live is kept for a rollback.
+    pub versions_kept: Duration,
+    /// How often each index is compared with its collection; `None`: never.
+    pub verify_every: Option<Duration>,
     pub sync: SyncOptions,
 }
 
@@ -87,6 +95,8 @@ struct Worker {
     targets: target::Targets,
     careful: careful::Careful,
     trouble: embedding::Trouble,
+    /// Reindexes that this worker is at.
+    reindexes: turns::Turns,
     syncs: sync::Syncs,
     shutdown: CancellationToken,
 }
@@ -101,6 +111,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let (poll, schedule_every) = (options.poll, options.sync.schedule_every);
+    let verifies = options.verify_every.is_some();
     let worker = Arc::new(Worker {
         gate: gate::Gate::new(options.max_concurrency),
         // A few more than imports: while one lane settles, another may send.
@@ -108,6 +119,7 @@ pub async fn run(
         targets: target::Targets::default(),
         careful: careful::Careful::default(),
         trouble: embedding::Trouble::default(),
+        reindexes: turns::Turns::default(),
         syncs: sync::Syncs::new(sealer, &options.sync),
         shutdown: shutdown.clone(),
         pool: pool.clone(),
@@ -136,14 +148,25 @@ pub async fn run(
             let worker = worker.clone();
             move |job| sync::handle(worker.clone(), job)
         })
+        .handle::<RunReindex, _, _>({
+            let worker = worker.clone();
+            move |job| reindex::handle(worker.clone(), job)
+        })
         .handle::<EnqueueDueSyncs, _, _>({
             let worker = worker.clone();
             move |_| sync::schedule::handle(worker.clone())
+        })
+        .handle::<VerifyIndexes, _, _>({
+            let worker = worker.clone();
+            move |_| verify_indexes::handle(worker.clone())
         })
         .every(ReadBackFlights::EVERY, || ReadBackFlights)
         .every(PruneFinished::EVERY, || PruneFinished);
     if let Some(every) = schedule_every {
         runtime = runtime.every(every, || EnqueueDueSyncs);
+    }
+    if verifies {
+        runtime = runtime.every(VerifyIndexes::EVERY, || VerifyIndexes);
     }
     tokio::join!(
         runtime.run(shutdown),
@@ -153,6 +176,7 @@ pub async fn run(
         heartbeat(&worker),
     );
     sync::ended(&worker).await;
+    worker.reindexes.ended().await;
     if let Err(error) = db::worker::leave(&worker.pool, &worker.options.name).await {
         tracing::warn!(%error, "could not sign off");
     }

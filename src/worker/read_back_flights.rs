@@ -7,21 +7,27 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tidewell_jobs::{Failure, ProjectLane};
+use tidewell_jobs::Failure;
 
-use super::{Worker, error::Error};
+use super::{Worker, error::Error, reindex::mend_aliases};
 use crate::{
     db::{
         self,
         flight::{Doubted, Record},
     },
-    domain::{document::VERSION_FIELD, lane::lane_of},
+    domain::document::VERSION_FIELD,
+    drift,
 };
 
 /// Between two looks at one flight.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
+    if !worker.gate.is_open()
+        && let Err(error) = mend_aliases(&worker).await
+    {
+        tracing::warn!(%error, "could not see whether all aliases are where they belong");
+    }
     let every = LOOK_AGAIN.min(worker.options.doubt);
     while !worker.gate.is_open()
         && !worker.shutdown.is_cancelled()
@@ -69,15 +75,8 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
     if !stale.is_empty() {
         tracing::warn!(flight_id = %flight.id, index_id = %flight.index_id, lost_worker = flight.worker,
             documents = stale.len(), "a lost request landed late: repairing");
-        let documents: Vec<_> = stale.into_iter().map(|id| (lane_of(&id), id)).collect();
-        let mut lanes: Vec<i16> = documents.iter().map(|(lane, _)| *lane).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        let wake: Vec<_> = lanes.into_iter().map(|lane| ProjectLane { index_id: flight.index_id, lane }).collect();
         let mut tx = worker.pool.begin().await?;
-        db::outbox::reproject(&mut tx, flight.index_id, &documents).await?;
-        tidewell_jobs::enqueue(&mut tx, &wake).await?;
-        db::backlog::add(&mut tx, flight.index_id, documents.len() as i64).await?;
+        drift::reproject(&mut tx, flight.index_id, stale).await?;
         tx.commit().await?;
     }
     match (flight.outlived, flight.confirmed) {

@@ -97,9 +97,9 @@ impl Request {
 
     /// The documents that are about to be written without a vector that they should have.
     pub(super) fn without_vectors(&self, vectors: &Vectors, batch: &Batch) -> Vec<String> {
-        match vectors {
-            Vectors::Later => self.upserts.iter().map(|n| batch.items[*n].document_id.clone()).collect(),
-            Vectors::Made(_) | Vectors::None => vec![],
+        match vectors.are_due() {
+            true => self.upserts.iter().map(|n| batch.items[*n].document_id.clone()).collect(),
+            false => vec![],
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use tokio::task::JoinSet;
 
-use super::{Worker, resolve_filter_delete, sync};
+use super::{Worker, reindex, repay, resolve_filter_delete, sync};
 use crate::db::{self, lane::Lane};
 
 /// Lanes that one look takes on: the next look takes the others.
@@ -15,6 +15,7 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
     let mut turns = JoinSet::new();
     let mut lanes: HashSet<Lane> = HashSet::new();
     let mut resolving = JoinSet::new();
+    let mut repaying = JoinSet::new();
     loop {
         tokio::select! {
             () = worker.shutdown.cancelled() => break,
@@ -30,12 +31,18 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
         }
         while resolving.try_join_next().is_some() {}
         report(sync::sweep(&worker).await);
+        report(reindex::sweep(&worker).await);
         if worker.gate.is_open() {
             continue;
         }
         if resolving.is_empty() {
             let worker = worker.clone();
             resolving.spawn(async move { report(resolve_filter_delete::resolve_due(&worker).await) });
+        }
+        while repaying.try_join_next().is_some() {}
+        if repaying.is_empty() {
+            let worker = worker.clone();
+            repaying.spawn(async move { report(repay::repay(&worker).await) });
         }
         match db::lane::unattended(&worker.pool, AT_ONCE).await {
             Ok(unattended) => {
@@ -53,6 +60,7 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
     // One by one: a turn that panicked must not keep the others from ending.
     while turns.join_next().await.is_some() {}
     while resolving.join_next().await.is_some() {}
+    while repaying.join_next().await.is_some() {}
 }
 
 fn report(done: Result<(), sqlx::Error>) {

@@ -50,6 +50,7 @@ pub async fn held(setting: &Setting, alias: &str) -> BTreeMap<String, Value> {
         let fields = document.as_object_mut().expect("an object");
         fields.remove("tenantId").expect("its tenant");
         fields.remove("_tidewell_version").expect("its version");
+        fields.remove("_tidewell_vector");
         (document["id"].as_str().expect("an id").to_owned(), document)
     });
     documents.collect()

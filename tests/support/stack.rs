@@ -128,6 +128,11 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// The alias of its index.
+    pub fn alias(&self) -> &str {
+        self.index["alias"].as_str().expect("an alias")
+    }
+
     /// `index` adds to the index's properties.
     pub async fn make(operator: &Client, slug: &str, index: Value) -> Self {
         let new = json!({ "slug": slug, "name": slug, "plan": "enterprise" });

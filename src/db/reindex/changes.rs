@@ -95,26 +95,3 @@ pub async fn add(
     .await
     .map(drop)
 }
-
-/// Lists documents for the version, live or not, that a collection is of: those of a live one are for its lanes to see to, which
-/// this leaves to the caller. False where it is the live one's, or of no version that is kept.
-pub async fn add_to_former(
-    conn: &mut PgConnection,
-    index_id: Uuid,
-    collection: &str,
-    document_ids: &[String],
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into tidewell.version_changes (index_id, number, document_id, document_version)
-         select distinct $1::uuid, number, id, 0
-         from tidewell.index_versions, unnest($3::text[]) as doubted (id)
-         where index_id = $1 and collection = $2 and state in ('building', 'retired')
-         on conflict (index_id, number, document_id) do nothing",
-    )
-    .bind(index_id)
-    .bind(collection)
-    .bind(document_ids)
-    .execute(conn)
-    .await
-    .map(drop)
-}

@@ -178,10 +178,25 @@ pub async fn queue_new_version(
     insert(conn, new, Kind::Reindex, number, None, Some(""), total).await
 }
 
-/// Asks for a former version to be live again.
-pub async fn queue_rollback(conn: &mut PgConnection, new: NewReindex<'_>, number: i32) -> Result<Reindex, sqlx::Error> {
+/// Asks for a former version to be live again; `None` where it is not kept any more.
+pub async fn queue_rollback(
+    conn: &mut PgConnection,
+    new: NewReindex<'_>,
+    number: i32,
+) -> Result<Option<Reindex>, sqlx::Error> {
+    // Its time begins anew, so that it is not let go of just now.
+    let kept = sqlx::query(
+        "update tidewell.index_versions set retired_at = now() where index_id = $1 and number = $2 and state = 'retired'",
+    )
+    .bind(new.index.id)
+    .bind(number)
+    .execute(&mut *conn)
+    .await?;
+    if kept.rows_affected() == 0 {
+        return Ok(None);
+    }
     let total = changes::count(conn, new.index.id, number).await?;
-    insert(conn, new, Kind::Rollback, number, None, None, total).await
+    insert(conn, new, Kind::Rollback, number, None, None, total).await.map(Some)
 }
 
 /// Asks for the live version to have these fields, some of them new.

@@ -1,7 +1,5 @@
 //! The record of documents, read in the order of their ids.
 
-use std::collections::HashMap;
-
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -47,19 +45,13 @@ pub async fn read(
     .await
 }
 
-/// The bodies of documents that are there.
-pub async fn bodies(
-    pool: &PgPool,
-    index_id: Uuid,
-    document_ids: &[String],
-) -> Result<HashMap<String, String>, sqlx::Error> {
-    let found: Vec<(String, String)> = sqlx::query_as(
-        "select document_id, body from tidewell.documents
-         where index_id = $1 and document_id = any($2) and body is not null",
+/// The bodies of documents, of those that are there.
+pub async fn bodies(pool: &PgPool, index_id: Uuid, document_ids: &[String]) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select body from tidewell.documents where index_id = $1 and document_id = any($2) and body is not null",
     )
     .bind(index_id)
     .bind(document_ids)
     .fetch_all(pool)
-    .await?;
-    Ok(found.into_iter().collect())
+    .await
 }

@@ -1,6 +1,6 @@
 //! Documents that the collection of a version does not take.
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::lease::Lease;
@@ -51,7 +51,7 @@ pub async fn note(
 
 /// The refused documents of a version behind `after`, in the order of their ids.
 pub async fn list(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     (index_id, number): (Uuid, i32),
     after: &str,
     limit: i64,
@@ -64,6 +64,6 @@ pub async fn list(
     .bind(number)
     .bind(after)
     .bind(limit)
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
 }

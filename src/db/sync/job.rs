@@ -11,8 +11,8 @@ macro_rules! columns {
     () => {
         "id, name, source_client_name, source_schema_name, source_table_name, typesense_profile_id, collection_name,
          document_id_column, selected_columns, query_by_fields, facet_by_fields, sort_by_fields, field_config,
-         default_sort_field, sync_strategy, mode, cursor_column, batch_size, batch_delay_ms, sync_interval_minutes, cron,
-         timezone, stale_after_minutes, failed_share_limit, enabled, auto_sync_enabled, last_synced_at, next_sync_at,
+         default_sort_field, embedding, sync_strategy, mode, cursor_column, batch_size, batch_delay_ms, sync_interval_minutes,
+         cron, timezone, stale_after_minutes, failed_share_limit, enabled, auto_sync_enabled, last_synced_at, next_sync_at,
          last_sync_status, last_sync_error, last_source_row_count, last_imported_count, last_deleted_count,
          last_failed_count, created_at, updated_at"
     };

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::{Json as Answer, extract::State as Shared};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -16,9 +16,9 @@ use crate::{
     http::{
         Error, State,
         body::Json,
-        search::{Parameters, Spelling, refused},
+        search::{Ask, Failure, Mode, Parameters, Part, Ranking, Request, Spelling, query_vector, refused, run_in},
     },
-    typesense,
+    typesense::{self, Client, Found},
 };
 
 /// Search a synced table
@@ -42,18 +42,59 @@ pub(super) async fn search(
     let parameters = body.parameters()?;
     let query_by = parameters.get("query_by").map(|names| names.split(',').map(str::to_owned).collect());
     let query_by: Vec<String> = query_by.unwrap_or_else(|| searched.clone());
-    let search = parameters.of_collection(&job.spec.collection_name, &searched)?;
-    let answer = client.multi_search(&[search]).await?.pop();
-    let result = match answer {
-        Some(Ok(result)) => result,
-        Some(Err(typesense::Error::Status { status: 404, message })) if !message.contains("field") => {
-            return Err(not_synced());
-        }
-        Some(Err(error)) => return Err(refused(error, Spelling::Snake)),
-        None => return Err(Error::Internal("Typesense answered a search with nothing".to_owned())),
+    let ask = parameters.of_collection(&searched)?;
+    let result = match ask.ranking {
+        Ranking::Keyword => by_words(&client, &job, &ask).await?,
+        _ => by_meaning(&state, &client, &job, &ask).await?,
     };
     let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(ok("found", SearchView::new(job, profile, query_by, latency_ms, result)))
+}
+
+/// Typesense's own answer.
+async fn by_words(client: &Client, job: &Job, ask: &Ask) -> Result<Value, Error> {
+    let search = request(job, ask, &Part::whole(ask))?;
+    let answer = client.multi_search(&[search]).await?.pop();
+    answer.ok_or_else(|| Error::Internal("Typesense answered a search with nothing".to_owned()))?.map_err(unanswered)
+}
+
+/// What was found, in the shape of Typesense's answers.
+async fn by_meaning(state: &State, client: &Client, job: &Job, ask: &Ask) -> Result<Value, Error> {
+    let vector = async {
+        let embedding = job.spec.embedding.as_ref().ok_or_else(|| {
+            Error::invalid("mode: what this job writes has no vectors: give it an embedding, and run it")
+        })?;
+        query_vector(state, embedding, &ask.q).await.map(Some)
+    };
+    let found = run_in(client, ask, vector, |part| Ok(request(job, ask, part)?.to_string())).await;
+    let Found { found, page, search_time_ms, search_cutoff, hits, facet_counts, .. } = match found {
+        Ok(found) => found,
+        Err(Failure::Here(error)) => return Err(error),
+        Err(Failure::Typesense(error)) => return Err(unanswered(error)),
+    };
+    let none = || json!([]);
+    Ok(json!({
+        "facet_counts": facet_counts.map_or_else(none, |facets| json!(facets)), "found": found,
+        "hits": hits.map_or_else(none, |hits| json!(hits)), "out_of": found, "page": page,
+        "request_params": { "collection_name": job.spec.collection_name, "per_page": ask.per_page, "q": ask.q },
+        "search_cutoff": search_cutoff, "search_time_ms": search_time_ms,
+    }))
+}
+
+/// One request of a search of a job's collection, which nothing but the caller's own filter confines.
+fn request(job: &Job, ask: &Ask, part: &Part<'_>) -> Result<Value, Error> {
+    let own = ask.filter.as_ref().map(|own| format!("({own})"));
+    let filters: Vec<&str> = part.ids.into_iter().chain(own.as_deref()).collect();
+    let filter = (!filters.is_empty()).then(|| filters.join(" && "));
+    let request = Request { collection: &job.spec.collection_name, ask, part, filter: filter.as_deref() };
+    serde_json::to_value(request).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn unanswered(error: typesense::Error) -> Error {
+    match error {
+        typesense::Error::Status { status: 404, message } if !message.contains("field") => not_synced(),
+        error => refused(error, Spelling::Snake),
+    }
 }
 
 fn not_synced() -> Error {
@@ -94,6 +135,11 @@ pub(super) struct SearchBody {
     page: Option<u32>,
     #[schema(maximum = 100, default = 10)]
     per_page: Option<u32>,
+    /// `keyword` where left out; the others need the job's `embedding`.
+    mode: Option<Mode>,
+    /// Of `hybrid`: how much meaning counts beside words, 0.5 where left out.
+    #[schema(minimum = 0, maximum = 1)]
+    alpha: Option<f64>,
 }
 
 impl SearchBody {
@@ -129,6 +175,7 @@ impl SearchBody {
             ("per_page", count(self.per_page)),
         ];
         let mut parameters = Parameters::new(Spelling::Snake);
+        parameters.rank(Ranking::of(self.mode, self.alpha)?);
         for (name, value) in given {
             if let Some(value) = value {
                 parameters.set(name, &value)?;
@@ -153,7 +200,7 @@ pub(super) struct SearchView {
     query_by: Vec<String>,
     /// From the request's arrival to Typesense's answer.
     latency_ms: u64,
-    /// Typesense's own.
+    /// Typesense's own; by `hybrid` each hit has `fusion`, too: `{score, keyword_rank, vector_rank, vector_distance}`.
     #[schema(value_type = Object)]
     result: Value,
 }

@@ -196,8 +196,8 @@ impl<'a> View<'a> {
             grouped_hits,
             hits: grouped_hits.is_none().then_some(Text(found.hits.as_deref())),
             out_of: found.found,
-            page: search.page,
-            request_params: RequestParams { collection_name: name, per_page: search.per_page, q: &search.q },
+            page: search.ask.page,
+            request_params: RequestParams { collection_name: name, per_page: search.ask.per_page, q: &search.ask.q },
             search_cutoff: found.search_cutoff,
             search_time_ms: found.search_time_ms,
         }

@@ -8,6 +8,7 @@ use std::{
 use moka::{Expiry, future::Cache};
 use uuid::Uuid;
 
+use super::mode::Ranking;
 use crate::{db::index::Index, typesense::Found};
 
 /// Bytes of all answers together, with what they are found by.
@@ -23,11 +24,18 @@ pub(super) struct Key {
     seconds: i32,
     /// Every parameter, and with them all filters that confine the search.
     pub(super) request: String,
+    /// How its hits are ranked, and by which model where it is by meaning; empty where it is by words alone.
+    ranking: String,
 }
 
 impl Key {
-    pub(super) fn of(index: &Index, request: String) -> Arc<Self> {
+    pub(super) fn of(index: &Index, ranking: Ranking, request: String) -> Arc<Self> {
+        let ranking = match ranking {
+            Ranking::Keyword => String::new(),
+            _ => format!("{ranking:?} {:?}", index.fingerprint),
+        };
         Arc::new(Self {
+            ranking,
             organization_id: index.organization_id,
             collection: index.collection.clone(),
             seconds: index.cache_seconds,
@@ -51,7 +59,7 @@ impl Expiry<Arc<Key>, Arc<Found>> for AsTheIndexSays {
 impl Results {
     pub(in crate::http) fn new() -> Self {
         let weight = |key: &Arc<Key>, found: &Arc<Found>| {
-            u32::try_from(size_of::<Key>() + key.request.len() + found.bytes()).unwrap_or(u32::MAX)
+            u32::try_from(size_of::<Key>() + key.request.len() + key.ranking.len() + found.bytes()).unwrap_or(u32::MAX)
         };
         Self(Cache::builder().max_capacity(MAX_BYTES).weigher(weight).expire_after(AsTheIndexSays).build())
     }

@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
-use serde_json::Value;
-
 use super::{
+    mode::Ranking,
+    request::Ask,
     run::Search,
     values::{Kind, Named},
 };
@@ -28,7 +28,7 @@ const GROUP_LIMIT: u64 = 3;
 const CUT_OFF_MS: u32 = 5000;
 
 /// Typesense 0.24's parameters that callers may set. Missing on purpose are those that go around filters (`pinned_hits`,
-/// overrides, presets), reach beyond the index (joins), or cost more than one search does (vectors, conversations).
+/// overrides, presets), reach beyond the index (joins), or cost more than one search does (vectors of the caller's, conversations).
 const OFFERED: [(&str, Kind); 39] = [
     ("q", Kind::Query),
     ("query_by", Kind::Searched),
@@ -110,12 +110,18 @@ impl Spelling {
 #[derive(Debug)]
 pub(in crate::http) struct Parameters {
     spelling: Spelling,
+    ranking: Ranking,
     set: Vec<(&'static str, String)>,
 }
 
 impl Parameters {
     pub(in crate::http) fn new(spelling: Spelling) -> Self {
-        Self { spelling, set: Vec::with_capacity(12) }
+        Self { spelling, ranking: Ranking::Keyword, set: Vec::with_capacity(12) }
+    }
+
+    /// Has hits ranked in this way.
+    pub(in crate::http) fn rank(&mut self, ranking: Ranking) {
+        self.ranking = ranking;
     }
 
     /// Takes one by Typesense's name for it, lists as text with commas. An empty one counts as left out, as with Typesense.
@@ -151,52 +157,56 @@ impl Parameters {
 
     /// The search that they make of an index, with what is left out filled in.
     pub(in crate::http) fn search(mut self, index: Arc<Index>) -> Result<Search, Error> {
-        let (page, per_page) = self.extent()?;
-        let q = self.take("q").unwrap_or_else(|| "*".to_owned());
         if self.get("query_by").is_none() {
             let fields = fields::searchable(&index.fields);
             if !fields.is_empty() {
                 self.set.push(("query_by", fields.join(",")));
-            } else if q != "*" {
+            } else if self.ranking != Ranking::Vector && self.get("q").is_some_and(|q| q != "*") {
                 let name = self.spelling.of("query_by");
                 return Err(Error::invalid(format!("{name}: the index has no string fields to search in by default")));
             }
         }
-        let mut excluded = format!("{VERSION_FIELD},{VECTOR_FIELD}");
-        if let Some(fields) = self.take("exclude_fields") {
-            excluded = format!("{fields},{excluded}");
-        }
-        let cut_off = self.take_count("search_cutoff_ms").filter(|ms| *ms > 0).unwrap_or(CUT_OFF_MS);
-        let filter = self.take("filter_by");
-        self.set.extend([
-            ("exclude_fields", excluded),
-            ("search_cutoff_ms", cut_off.to_string()),
-            ("enable_overrides", "false".to_owned()),
-            ("page", page.to_string()),
-            ("per_page", per_page.to_string()),
-        ]);
-        Ok(Search { index, spelling: self.spelling, q, page, per_page, filter, sent: self.set })
+        Ok(Search { index, ask: self.ask(&[VERSION_FIELD, VECTOR_FIELD])? })
     }
 
-    /// The search that they make of a collection that is no index's, as Typesense takes it; `searched` are the fields that it looks in
-    /// where nothing else is said.
-    pub(in crate::http) fn of_collection(mut self, collection: &str, searched: &[String]) -> Result<Value, Error> {
-        let (page, per_page) = self.extent()?;
+    /// What they ask of a collection that is no index's; `searched` are the fields that it looks in where nothing else is said.
+    pub(in crate::http) fn of_collection(mut self, searched: &[String]) -> Result<Ask, Error> {
         if self.get("query_by").is_none() && !searched.is_empty() {
             self.set.push(("query_by", searched.join(",")));
         }
+        self.ask(&[VECTOR_FIELD])
+    }
+
+    /// What they ask; hits show none of the fields that are `hidden`.
+    fn ask(mut self, hidden: &[&str]) -> Result<Ask, Error> {
+        let (page, per_page) = self.extent()?;
+        let q = self.take("q").unwrap_or_else(|| "*".to_owned());
+        if self.ranking != Ranking::Keyword {
+            self.check_meaning(&q)?;
+        }
+        let excluded: Vec<String> =
+            self.take("exclude_fields").into_iter().chain(hidden.iter().map(|&field| field.to_owned())).collect();
         let cut_off = self.take_count("search_cutoff_ms").filter(|ms| *ms > 0).unwrap_or(CUT_OFF_MS);
+        let filter = self.take("filter_by");
         self.set.extend([
+            ("exclude_fields", excluded.join(",")),
             ("search_cutoff_ms", cut_off.to_string()),
             ("enable_overrides", "false".to_owned()),
-            ("page", page.to_string()),
-            ("per_page", per_page.to_string()),
         ]);
-        if self.get("q").is_none() {
-            self.set.push(("q", "*".to_owned()));
+        Ok(Ask { q, page, per_page, ranking: self.ranking, spelling: self.spelling, filter, sent: self.set })
+    }
+
+    /// Refuses what a ranking by meaning leaves no room for.
+    fn check_meaning(&self, q: &str) -> Result<(), Error> {
+        if q.trim().trim_matches('*').trim().is_empty() {
+            return Err(Error::invalid("q: must say what is looked for: everything, with *, is found by mode keyword"));
         }
-        let set = self.set.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value)));
-        Ok(Value::Object(set.chain([("collection".to_owned(), Value::from(collection))]).collect()))
+        if self.get("sort_by").is_some() {
+            let name = self.spelling.of("sort_by");
+            let detail = format!("{name}: a search by meaning has its own order: leave it out, or use mode keyword");
+            return Err(Error::Invalid { code: "invalid_sort", detail });
+        }
+        Ok(())
     }
 
     /// Which page, and of how many hits. Typesense 0.24.1 knows no `offset`, so it must be where a page begins.

@@ -3,10 +3,17 @@
 use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use futures::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::{cache::Key, parameters::Spelling, verdict};
+use super::{
+    cache::Key,
+    meaning::{self, Failure},
+    mode::Ranking,
+    query_vector,
+    request::{Ask, Part, Request},
+    verdict,
+};
 use crate::{
     db::index::Index,
     domain::{document::id_fault, filter},
@@ -15,24 +22,19 @@ use crate::{
         caller::{Caller, Spent},
     },
     ingest::permits::Permit,
-    typesense::{self, Found},
+    typesense::{self, Found, goes_by_path, naming},
 };
 
 /// Searches of one request.
 pub(in crate::http) const MAX_SEARCHES: usize = 20;
+/// Of those by meaning how many are run at a time: each is several requests to Typesense.
+const BY_MEANING_AT_ONCE: usize = 4;
 
 /// A search that may be run: all of it checked, but not yet confined.
 #[derive(Debug)]
 pub(in crate::http) struct Search {
     pub(in crate::http) index: Arc<Index>,
-    pub(in crate::http) q: String,
-    pub(in crate::http) page: u32,
-    pub(in crate::http) per_page: u32,
-    pub(super) spelling: Spelling,
-    /// The caller's own.
-    pub(super) filter: Option<String>,
-    /// Everything else, by Typesense's names.
-    pub(super) sent: Vec<(&'static str, String)>,
+    pub(in crate::http) ask: Ask,
 }
 
 impl Search {
@@ -42,11 +44,11 @@ impl Search {
             return Err(Error::invalid(format!("id: {fault}")));
         }
         // Neither can be named in a filter.
-        if id.contains(['`', '\\']) || id.trim() != id {
+        if goes_by_path(id) {
             let why = "id: one with a backtick, a backslash or blanks at its edges can't be looked up: search for the document";
             return Err(Error::invalid(why));
         }
-        Ok(Self { filter: Some(format!("id:=[`{id}`]")), ..self })
+        Ok(Self { ask: Ask { filter: Some(naming(&[id])), ..self.ask }, ..self })
     }
 }
 
@@ -123,13 +125,14 @@ async fn answers(
     searches: &[Search],
 ) -> Result<Vec<Result<Arc<Found>, Error>>, Error> {
     let mut answers: Vec<Option<Result<Arc<Found>, Error>>> = Vec::with_capacity(searches.len());
-    let mut missing: Vec<(usize, Arc<Key>)> = Vec::with_capacity(searches.len());
+    let (mut by_words, mut by_meaning) = (Vec::with_capacity(searches.len()), Vec::new());
     for (n, search) in searches.iter().enumerate() {
-        answers.push(match confined(caller, search) {
+        answers.push(match confined(caller, search, &Part::whole(&search.ask)) {
             Ok(request) => {
-                let key = Key::of(&search.index, request);
+                let key = Key::of(&search.index, search.ask.ranking, request);
                 let kept = state.results.get(&key).await.map(Ok);
                 if kept.is_none() {
+                    let missing = if search.ask.ranking == Ranking::Keyword { &mut by_words } else { &mut by_meaning };
                     missing.push((n, key));
                 }
                 kept
@@ -137,54 +140,77 @@ async fn answers(
             Err(error) => Some(Err(error)),
         });
     }
-    if let [(first, _), ..] = missing[..] {
-        let requests: Vec<&str> = missing.iter().map(|(_, key)| key.request.as_str()).collect();
-        let found = state.typesense.search(&requests).await;
-        let found = found.map_err(|error| verdict::of_all(error, searches[first].spelling))?;
-        for ((n, key), found) in missing.into_iter().zip(found) {
-            let answer = judge(&searches[n], found).map(Arc::new);
-            if let Ok(found) = &answer {
-                state.results.keep(&key, found).await;
-            }
-            answers[n] = Some(answer);
+    let meant = stream::iter(by_meaning).map(|(n, key)| async move {
+        let found = run_by_meaning(state, caller, &searches[n]).await;
+        ((n, key), found)
+    });
+    let (worded, meant) = tokio::join!(
+        run_by_words(state, searches, by_words),
+        meant.buffer_unordered(BY_MEANING_AT_ONCE).collect::<Vec<_>>()
+    );
+    for ((n, key), found) in worded?.into_iter().chain(meant) {
+        let answer = found.map(Arc::new);
+        if let Ok(found) = &answer {
+            state.results.keep(&key, found).await;
         }
+        answers[n] = Some(answer);
     }
     let unanswered = || Err(Error::Internal("a search had no answer".to_owned()));
     Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect())
 }
 
-/// The request as Typesense gets it, behind everything that confines the caller. This is the only place that makes one.
-fn confined(caller: &Caller, search: &Search) -> Result<String, Error> {
-    let filter = filter::confine_caller(search.filter.as_deref(), caller.signed_filter(), search.index.organization_id)
-        .map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
-    // Text can't fail to become JSON.
-    Ok(serde_json::to_string(&Request { search, filter }).unwrap_or_default())
+/// A search by its place among those of a request, and what its answer is kept by.
+type Missing = (usize, Arc<Key>);
+
+/// Searches by words, in one request to Typesense.
+async fn run_by_words(
+    state: &State,
+    searches: &[Search],
+    missing: Vec<Missing>,
+) -> Result<Vec<(Missing, Result<Found, Error>)>, Error> {
+    let [(first, _), ..] = missing[..] else { return Ok(vec![]) };
+    let requests: Vec<&str> = missing.iter().map(|(_, key)| key.request.as_str()).collect();
+    let found = state.typesense.search(&requests).await;
+    let found = found.map_err(|error| verdict::of_all(error, searches[first].ask.spelling))?;
+    let answered = missing.into_iter().zip(found);
+    Ok(answered
+        .map(|(missing, found)| {
+            let found = judge(&searches[missing.0].ask, found);
+            (missing, found)
+        })
+        .collect())
 }
 
-struct Request<'a> {
-    search: &'a Search,
-    filter: String,
-}
-
-impl Serialize for Request<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut request = serializer.serialize_map(None)?;
-        request.serialize_entry("collection", &self.search.index.alias)?;
-        request.serialize_entry("q", &self.search.q)?;
-        for (name, value) in &self.search.sent {
-            request.serialize_entry(name, value)?;
-        }
-        request.serialize_entry("filter_by", &self.filter)?;
-        request.end()
+async fn run_by_meaning(state: &State, caller: &Caller, search: &Search) -> Result<Found, Error> {
+    let Search { index, ask } = search;
+    let vector = query_vector::of_index(state, index, &ask.q);
+    match meaning::run(&state.typesense, ask, vector, |part| confined(caller, search, part)).await {
+        Ok(found) => Ok(found),
+        Err(Failure::Here(error)) => Err(error),
+        Err(Failure::Typesense(error @ typesense::Error::TooLarge)) => Err(verdict::of_all(error, ask.spelling)),
+        Err(Failure::Typesense(error)) => judge(ask, Err(error)),
     }
 }
 
-fn judge(search: &Search, found: Result<Found, typesense::Error>) -> Result<Found, Error> {
+/// A request as Typesense gets it, behind everything that confines the caller. This is the only place that makes one.
+fn confined(caller: &Caller, search: &Search, part: &Part<'_>) -> Result<String, Error> {
+    let Search { index, ask } = search;
+    // A hybrid search's first request is refused where its last would be too long.
+    let narrowed = part.ids.or(matches!(ask.ranking, Ranking::Hybrid { .. }).then_some(""));
+    let own = ask.filter.as_deref();
+    let filter = filter::confine_caller(own, caller.signed_filter(), narrowed, index.organization_id)
+        .map_err(|detail| Error::Invalid { code: "invalid_filter", detail })?;
+    let request = Request { collection: &index.alias, ask, part, filter: Some(&filter) };
+    // Text can't fail to become JSON.
+    Ok(serde_json::to_string(&request).unwrap_or_default())
+}
+
+fn judge(ask: &Ask, found: Result<Found, typesense::Error>) -> Result<Found, Error> {
     match found {
         // Not made yet: nothing has been written to the index.
         Err(typesense::Error::Status { status: 404, message }) if message.starts_with("Not found") => {
-            Ok(Found::nothing(search.page.into()))
+            Ok(Found::nothing(ask.page.into()))
         }
-        found => found.map_err(|error| verdict::translate(error, search.spelling)),
+        found => found.map_err(|error| verdict::translate(error, ask.spelling)),
     }
 }

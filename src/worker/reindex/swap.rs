@@ -1,0 +1,129 @@
+//! Putting a version in place.
+//!
+//! What changes is written to it until little is left; then all lanes of the index are taken, so that nothing changes any more, the rest
+//! is written, counts and a sample are verified, and the version becomes the live one in the transaction that proves that the lanes are
+//! still held. Accepting and searching go on meanwhile. The alias follows before the lanes are given back: whoever is killed between
+//! the two leaves lanes that point the alias where they write, before they write.
+
+use std::time::Duration;
+
+use tidewell_jobs::ProjectLane;
+use tokio::time::Instant;
+
+use super::{Run, Writing};
+use crate::{
+    db::{
+        self,
+        reindex::{Phase, flight, refusal, swap},
+    },
+    domain::lane::LANES,
+    worker::stop::Stop,
+};
+
+/// Changes that are few enough to be written while the lanes are held.
+const FEW: i64 = 2000;
+/// Where writes come as fast as they are caught up with, waiting for fewer is in vain.
+const MOST_ROUNDS: usize = 8;
+/// For how long the lanes are asked for.
+const ASKED_FOR: Duration = Duration::from_secs(20);
+/// Between two looks at whether they are free.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Refused documents that become dead letters by one statement.
+const LETTERS: i64 = 1000;
+
+impl Run<'_> {
+    /// Catches up and makes the version the live one.
+    pub(super) async fn swap(&self, writing: &Writing) -> Result<(), Stop> {
+        loop {
+            self.approach(writing).await?;
+            self.judge_refused().await?;
+            if self.hold().await? {
+                return self.put_in_place(writing).await;
+            }
+        }
+    }
+
+    /// Catches up until little is left, and nothing that was sent by others is in doubt.
+    async fn approach(&self, writing: &Writing) -> Result<(), Stop> {
+        let mut before = i64::MAX;
+        for _ in 0..MOST_ROUNDS {
+            let changed = self.catch_up(writing, Phase::CatchingUp).await?;
+            if changed <= FEW || changed >= before {
+                break;
+            }
+            before = changed;
+        }
+        loop {
+            let in_doubt = flight::outlive(&self.worker.pool, self.id()).await?;
+            let collection = &self.version.collection;
+            let flying = db::flight::is_collection_in_doubt(&self.worker.pool, self.index.id, collection).await?;
+            if in_doubt.is_none() && !flying {
+                return Ok(());
+            }
+            tracing::debug!(reindex_id = %self.reindex.id, ?in_doubt, flying, "requests are in doubt");
+            tokio::time::sleep(Duration::from_secs_f64(in_doubt.unwrap_or(0.5).clamp(0.05, 0.5))).await;
+            self.catch_up(writing, Phase::CatchingUp).await?;
+        }
+    }
+
+    /// Gives up where the version refuses more than it may.
+    async fn judge_refused(&self) -> Result<(), Stop> {
+        let now = db::reindex::find(&self.worker.pool, self.reindex.id).await?.ok_or(Stop::LeaseLost)?;
+        match self.reindex.max_refused {
+            Some(most) if now.refused > most => Err(Stop::Fail(format!(
+                "{} documents do not fit the new version, and {most} were allowed: look at its refusals, and mend the \
+                 documents or the fields, or allow more by maxRefused",
+                now.refused
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes all lanes; false where they were not given back in time.
+    async fn hold(&self) -> Result<bool, Stop> {
+        let Self { worker, index, lease, .. } = self;
+        db::lane::want_all(&worker.pool, index.id, ASKED_FOR).await?;
+        let until = Instant::now() + ASKED_FOR;
+        while Instant::now() < until {
+            let leased = db::lane::lease_all(&worker.pool, index.id, &worker.options.name, lease.term).await?;
+            if let Some(leased) = leased {
+                *self.held() = leased;
+                return Ok(true);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        db::lane::release_wanted(&mut *worker.pool.acquire().await.map_err(Stop::Database)?, index.id, &[]).await?;
+        Ok(false)
+    }
+
+    /// While the lanes are held: writes the rest, verifies, and makes the version the live one.
+    async fn put_in_place(&self, writing: &Writing) -> Result<(), Stop> {
+        let Self { worker, index, reindex, .. } = self;
+        let began = Instant::now();
+        while self.catch_up(writing, Phase::Swapping).await? > 0 {}
+        self.judge_refused().await?;
+        self.verify().await?;
+        let held = self.held().clone();
+        let mut tx = worker.pool.begin().await?;
+        if !db::lane::renew_all(&mut tx, &held).await? || !swap::swap(&mut tx, self.lease, reindex).await? {
+            return Err(Stop::LeaseLost);
+        }
+        loop {
+            let refused = refusal::list(&mut *tx, self.id(), "", LETTERS).await?;
+            if refused.is_empty() {
+                break;
+            }
+            swap::bury_refused(&mut tx, reindex, &refused).await?;
+        }
+        let wake: Vec<_> = (0..LANES).map(|lane| ProjectLane { index_id: index.id, lane }).collect();
+        tidewell_jobs::enqueue(&mut tx, &wake).await?;
+        tx.commit().await?;
+        // Whatever happens from here on, the version is the live one.
+        if let Err(error) = worker.typesense.put_alias(&index.alias, &self.version.collection).await {
+            tracing::warn!(alias = index.alias, %error, "the alias could not be moved: that is done when Typesense is back");
+        }
+        let held_for = began.elapsed();
+        tracing::info!(index_id = %index.id, collection = self.version.collection, ?held_for, "swapped the version");
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! Documents that were written without a vector get it once their model is back: they are projected again, in their lanes.
+
+use std::collections::HashSet;
+
+use tidewell_jobs::ProjectLane;
+use uuid::Uuid;
+
+use super::Worker;
+use crate::{
+    db::{self, embedding_debt, reindex::record},
+    domain::lane::lane_of,
+};
+
+/// Documents of one step: their vectors are made first, so that their lanes find them in the cache.
+const STEP: i64 = 100;
+
+/// Projects again what waits for its vectors, index by index, as far as their models are back.
+pub(super) async fn repay(worker: &Worker) -> Result<(), sqlx::Error> {
+    for index_id in embedding_debt::debtors(&worker.pool).await? {
+        while !worker.shutdown.is_cancelled() && !worker.gate.is_open() && step(worker, index_id).await? {}
+    }
+    Ok(())
+}
+
+/// False where nothing is left that can be done now.
+async fn step(worker: &Worker, index_id: Uuid) -> Result<bool, sqlx::Error> {
+    let Some(index) = db::index::find(&worker.pool, index_id).await? else { return Ok(false) };
+    let ids = embedding_debt::read(&worker.pool, index_id, STEP).await?;
+    let bodies = record::bodies(&worker.pool, index_id, &ids).await?;
+    let Some(version) = db::version::find(&worker.pool, index_id, index.version).await? else { return Ok(false) };
+    // The model as the collection knows it: another one is no reason to try again.
+    let Ok(target) = worker.make_collection(&version).await else { return Ok(false) };
+    match worker.vectors(target.embeds.as_ref(), bodies.iter().map(String::as_str)).await {
+        Ok(vectors) if !vectors.are_due() => {}
+        _ => return Ok(false),
+    }
+    let mut tx = worker.pool.begin().await?;
+    let taken = embedding_debt::take(&mut tx, index_id, &ids).await?;
+    let documents: Vec<(i16, String)> = taken.into_iter().map(|id| (lane_of(&id), id)).collect();
+    let lanes: HashSet<i16> = documents.iter().map(|(lane, _)| *lane).collect();
+    let wake: Vec<_> = lanes.into_iter().map(|lane| ProjectLane { index_id, lane }).collect();
+    db::outbox::reproject(&mut tx, index_id, &documents).await?;
+    tidewell_jobs::enqueue(&mut tx, &wake).await?;
+    db::backlog::add(&mut tx, index_id, documents.len() as i64).await?;
+    tx.commit().await?;
+    tracing::info!(%index_id, documents = documents.len(), "documents get the vectors that they went without");
+    Ok(!documents.is_empty())
+}
