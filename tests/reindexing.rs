@@ -291,7 +291,7 @@ async fn documents_that_do_not_fit_stop_a_new_version_unless_they_are_allowed_an
         .client
         .put(&format!("/v1/dead-letters/{}", letter["id"].as_str().expect("an id")), &mended)
         .await
-        .expect(202);
+        .expect(200);
     settled(&pool).await;
     let mut oracle = Oracle::default();
     (0..20).for_each(|n| oracle.upsert(&old(n)));
@@ -326,12 +326,8 @@ async fn a_rollback_takes_along_what_was_written_since_and_tells_what_the_former
     let job = done(&tenant, ROLLBACK, json!({ "version": 2 })).await;
     assert_eq!(job["status"], "succeeded", "{job:#}");
     let mut oracle = Oracle::default();
-    [book("a", json!("1")), book("b", json!("MMXX")), book("d", json!("4"))]
-        .iter()
-        .for_each(|book| oracle.upsert(book));
-    let held = crate::support::oracle::held(&stack.setting, tenant.alias()).await;
-    assert_eq!(held["b"]["year"], "MMXX");
-    assert_eq!(held.len(), 3);
+    [book("a", json!(1)), book("b", json!("MMXX")), book("d", json!(4))].iter().for_each(|book| oracle.upsert(book));
+    oracle.equals(&stack.setting, tenant.alias()).await;
 }
 
 #[tokio::test]
