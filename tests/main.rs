@@ -14,6 +14,7 @@ mod front_door;
 mod gateway_keys;
 mod isolation;
 mod live;
+mod models;
 mod native;
 mod projecting;
 mod provisioning;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod clients;
 pub mod database_proxy;
+pub mod openai;
 pub mod oracle;
 pub mod process;
 pub mod proxy;
