@@ -28,7 +28,7 @@ struct Shop {
 impl Shop {
     async fn open() -> Self {
         let meanings = Meanings::start().await;
-        let setting = Setting::fresh().await.with("TIDEWELL_OPENAI_URL", &meanings.url);
+        let setting = Setting::fresh().await.with("TIDEWELL_OPENAI_BASE_URL", &meanings.url);
         let stack = Stack::of(setting).await;
         let tenant = Tenant::make(stack.operator(), "shop", index()).await;
         write(
@@ -270,7 +270,7 @@ async fn vectors_of_another_model_are_never_compared() {
 #[tokio::test]
 async fn a_synced_table_is_searched_by_meaning_in_the_shape_of_typesenses_answers() {
     let meanings = Meanings::start().await;
-    let syncing = Syncing::of(Setting::fresh().await.with("TIDEWELL_OPENAI_URL", &meanings.url)).await;
+    let syncing = Syncing::of(Setting::fresh().await.with("TIDEWELL_OPENAI_BASE_URL", &meanings.url)).await;
     syncing
         .sql(
             "create table books (id text primary key, title text not null);

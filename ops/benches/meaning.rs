@@ -28,7 +28,7 @@ const LIMIT_MS: f64 = 3.0;
 pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<Row>> {
     let count = if scale.quick { 200 } else { 2000 };
     let model = serve_model().await?;
-    let site = Site::open(stack, "meaning").await?.with("TIDEWELL_OPENAI_URL", &model);
+    let site = Site::open(stack, "meaning").await?.with("TIDEWELL_OPENAI_BASE_URL", &model);
     let (serve, tenant) = site.serve().await?;
     let documents = Documents::new();
     let texts: Vec<String> = (0..DOCUMENTS).map(|n| documents.json(n)).collect();
@@ -53,7 +53,8 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
             times.push(started.elapsed().as_secs_f64() * 1000.0);
         }
         let started = Instant::now();
-        model.post("/embeddings", &json!({ "model": "bench", "input": [q] })).await?;
+        let body = json!({ "model": "bench", "input": [q] }).to_string();
+        model.search("/embeddings", body.into()).await?;
         embeddings.push(started.elapsed().as_secs_f64() * 1000.0);
     }
     serve.stop().await?;
