@@ -10,6 +10,7 @@ mod compatible_writes;
 mod dead_letters;
 mod dev;
 mod drift;
+mod embedding;
 mod faults;
 mod front_door;
 mod gateway_keys;
