@@ -125,10 +125,12 @@ async fn raw(model: &Arc<Model>, texts: &[String], at_once: usize) -> anyhow::Re
         let began = Instant::now();
         let chunks: Vec<&[String]> = texts.chunks(at_once).collect();
         thread::scope(|scope| {
-            let share = |n: usize| chunks.iter().skip(n).step_by(processors);
-            let run = |n: usize| share(n).try_for_each(|chunk| model.embed(chunk).map(drop));
-            let run = &run;
-            let threads: Vec<_> = (0..processors).map(|n| scope.spawn(move || run(n))).collect();
+            let (chunks, model) = (&chunks, &model);
+            let run = |n: usize| {
+                let mut share = chunks.iter().skip(n).step_by(processors);
+                scope.spawn(move || share.try_for_each(|chunk| model.embed(chunk).map(drop)))
+            };
+            let threads: Vec<_> = (0..processors).map(run).collect();
             threads.into_iter().try_for_each(|thread| match thread.join() {
                 Ok(outcome) => outcome.map_err(anyhow::Error::from),
                 Err(_) => anyhow::bail!("the model panicked"),
