@@ -228,8 +228,7 @@ async fn finished_rows_are_pruned_and_tombstones_outlive_what_is_older() {
         tombstones: Duration::from_secs(3600),
         acts: Duration::from_secs(3600),
         sync_runs: Duration::from_secs(3600),
-        versions: Duration::from_secs(3600),
-        embeddings: 1000,
+        embeddings: 0,
     };
     tidewell::db::prune::prune(&pool, keep).await.expect("pruned");
     let left: Vec<String> =
