@@ -16,6 +16,7 @@ mod gateway_keys;
 mod isolation;
 mod live;
 mod meaning;
+mod models;
 mod native;
 mod projecting;
 mod provisioning;

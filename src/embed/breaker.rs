@@ -2,10 +2,8 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
-
-use tokio::time::Instant;
 
 use super::Error;
 use crate::domain::backoff::Backoff;
@@ -41,11 +39,11 @@ impl Breaker {
     ///
     /// # Errors
     /// What the last call failed with, while the pause after it lasts or another call tries.
-    pub(super) fn enter(&self) -> Result<Permit<'_>, Error> {
+    pub(super) fn enter(&self, now: Instant) -> Result<Permit<'_>, Error> {
         const WHILE_ANOTHER_TRIES: Duration = Duration::from_secs(1);
         let mut state = self.state();
         if let Some(trouble) = &mut state.trouble {
-            let left = trouble.until.saturating_duration_since(Instant::now());
+            let left = trouble.until.saturating_duration_since(now);
             if trouble.trying || !left.is_zero() {
                 let retry_after = Some(left.max(WHILE_ANOTHER_TRIES));
                 return Err(Error::Away { message: trouble.message.clone(), retry_after });
@@ -70,14 +68,14 @@ impl Permit<'_> {
     }
 
     /// Begins a pause: as long as was asked for, else longer with each failure. Gives the error for who made the call.
-    pub(super) fn failed(self, message: String, asked: Option<Duration>) -> Error {
+    pub(super) fn failed(self, now: Instant, message: String, asked: Option<Duration>) -> Error {
         let mut state = self.0.state();
         // Calls that were under way together fail together, once.
         if state.trouble.as_ref().is_none_or(|trouble| trouble.trying) {
             state.failures += 1;
         }
         let pause = asked.unwrap_or_else(|| self.0.backoff.after(state.failures));
-        state.trouble = Some(Trouble { message: message.clone(), until: Instant::now() + pause, trying: false });
+        state.trouble = Some(Trouble { message: message.clone(), until: now + pause, trying: false });
         drop(state);
         Error::Away { message, retry_after: Some(pause) }
     }
@@ -105,32 +103,30 @@ mod tests {
         pause
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn after_the_pause_one_call_tries_and_its_success_lets_all_in() {
-        let breaker = breaker();
-        let asked = Duration::from_secs(30);
-        breaker.enter().unwrap().failed("gone".to_owned(), Some(asked));
-        assert_eq!(pause(breaker.enter().err().unwrap()), asked);
+    #[test]
+    fn after_the_pause_one_call_tries_and_its_success_lets_all_in() {
+        let (breaker, began, asked) = (breaker(), Instant::now(), Duration::from_secs(30));
+        breaker.enter(began).unwrap().failed(began, "gone".to_owned(), Some(asked));
+        assert_eq!(pause(breaker.enter(began).err().unwrap()), asked);
         assert_eq!(breaker.trouble().as_deref(), Some("gone"));
-        tokio::time::advance(asked).await;
-        let first = breaker.enter().unwrap();
-        assert!(breaker.enter().is_err(), "one at a time");
+        let later = began + asked;
+        let first = breaker.enter(later).unwrap();
+        assert!(breaker.enter(later).is_err(), "one at a time");
         drop(first);
-        let second = breaker.enter().unwrap();
-        second.worked();
-        let _both = (breaker.enter().unwrap(), breaker.enter().unwrap());
+        breaker.enter(later).unwrap().worked();
+        let _both = (breaker.enter(later).unwrap(), breaker.enter(later).unwrap());
         assert_eq!(breaker.trouble(), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn pauses_grow_with_failures_in_a_row_and_not_with_calls_side_by_side() {
-        let breaker = breaker();
-        let together = [breaker.enter().unwrap(), breaker.enter().unwrap(), breaker.enter().unwrap()];
+    #[test]
+    fn pauses_grow_with_failures_in_a_row_and_not_with_calls_side_by_side() {
+        let (breaker, began) = (breaker(), Instant::now());
+        let together = [(); 3].map(|()| breaker.enter(began).unwrap());
         for permit in together {
-            assert!(pause(permit.failed("gone".to_owned(), None)) <= Duration::from_secs(2));
+            assert!(pause(permit.failed(began, "gone".to_owned(), None)) <= Duration::from_secs(2));
         }
-        tokio::time::advance(Duration::from_secs(2)).await;
-        let second = pause(breaker.enter().unwrap().failed("gone".to_owned(), None));
+        let later = began + Duration::from_secs(2);
+        let second = pause(breaker.enter(later).unwrap().failed(later, "gone".to_owned(), None));
         assert!((2..=4).contains(&second.as_secs()), "{second:?}");
     }
 }

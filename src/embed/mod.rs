@@ -174,7 +174,7 @@ impl Embedders {
     ) -> Result<Vec<Result<Vector, Refusal>>, Error> {
         let model = || format!("{}:{}", fingerprint.provider, fingerprint.model);
         let began = Instant::now();
-        let made = provider.embed(texts, urgency, Some(fingerprint.dimensions)).await?;
+        let made = provider.embed(texts, urgency, fingerprint.dimensions).await?;
         histogram!(DURATION, "model" => model()).record(began.elapsed());
         let refused = made.iter().filter(|vector| vector.is_err()).count();
         counter!(EMBEDDED, "model" => model()).increment((made.len() - refused) as u64);

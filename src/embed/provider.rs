@@ -1,5 +1,7 @@
 //! One model, whoever runs it.
 
+use std::time::Instant;
+
 use tokio::sync::OnceCell;
 
 use super::{
@@ -95,22 +97,22 @@ impl Provider {
         }
     }
 
-    /// The vectors of texts, in order, none of which is empty.
+    /// The vectors of texts, in order, none of which is empty; each of so many numbers.
     pub(super) async fn embed(
         &self,
         texts: Vec<String>,
         urgency: Urgency,
-        dimensions: Option<usize>,
+        dimensions: usize,
     ) -> Result<Vec<Result<Vector, Refusal>>, Error> {
         match &self.runner {
             Runner::Local(local) => self.guarded(local.embed(texts, urgency)).await,
-            Runner::OpenAi(openai) => self.guarded(openai.embed(texts, dimensions)).await,
+            Runner::OpenAi(openai) => self.guarded(openai.embed(texts, Some(dimensions))).await,
         }
     }
 
     /// Makes a call only where the model is not known to be away, and remembers how it went.
     async fn guarded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let permit = self.breaker.enter()?;
+        let permit = self.breaker.enter(Instant::now())?;
         match call.await {
             Ok(made) => {
                 permit.worked();
@@ -118,7 +120,7 @@ impl Provider {
             }
             Err(Error::Away { message, retry_after }) => {
                 tracing::warn!(fault = message, "a model is away");
-                Err(permit.failed(message, retry_after))
+                Err(permit.failed(Instant::now(), message, retry_after))
             }
             Err(other) => Err(other),
         }

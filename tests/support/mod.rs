@@ -5,6 +5,7 @@ pub mod clients;
 pub mod database_proxy;
 pub mod flow;
 pub mod meanings;
+pub mod openai;
 pub mod oracle;
 pub mod process;
 pub mod proxy;

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn it_says_itself_when_it_is_back_in_seconds_or_as_a_date() {
-        let pause = |headers| fault(429, headers, "").pause();
+        let pause = |headers: &[(&'static str, &str)]| fault(429, headers, "").pause();
         assert_eq!(pause(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
         let (now, then) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:50:07 GMT");
         assert_eq!(pause(&[("retry-after", then), ("date", now)]), Some(Duration::from_secs(30)));
