@@ -20,3 +20,6 @@ create table tidewell.embedding_debts (
 
 -- Why documents have no vectors now, where some should.
 alter table tidewell.workers add column embedding_trouble text;
+
+-- What decided the vectors of a sync job's collections: of those that others made, none is compared.
+alter table tidewell.sync_states add column fingerprint jsonb, add column previous_fingerprint jsonb;

@@ -811,9 +811,12 @@ create table tidewell.embedding_debts (
 
 -- Why documents have no vectors now, where some should.
 alter table tidewell.workers add column embedding_trouble text;
+
+-- What decided the vectors of a sync job's collections: of those that others made, none is compared.
+alter table tidewell.sync_states add column fingerprint jsonb, add column previous_fingerprint jsonb;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (6, 'embeddings', true, decode('0142c855cd655a95b8e82510b8e2183b4f010049c063473486a888bec7f28f6a4f413a41b99bc06c080cfe8d0012b4b7', 'hex'), 0);
+values (6, 'embeddings', true, decode('9072813eb40ed3b07b333cc023083b391c74cf0284fe61a3a0c9ad07d25220ac39d68ff8ba3d2dadcc51044bcefd450a', 'hex'), 0);
 end if;
 end
 $provision$;

@@ -171,14 +171,16 @@ pub fn searchable(fields: &[Value]) -> Vec<String> {
 
 /// The fields of the index's collection: its own, and those that Tidewell sets; `dimensions` are those of its vectors, if it has some.
 pub fn collection_fields(fields: &[Value], dimensions: Option<usize>) -> Vec<Value> {
-    let vector = dimensions.map(|dimensions| {
-        json!({ "name": VECTOR_FIELD, "type": "float[]", "num_dim": dimensions, "vec_dist": "cosine", "optional": true })
-    });
     let own = [
         json!({ "name": TENANT_FIELD, "type": "string" }),
         json!({ "name": VERSION_FIELD, "type": "int64", "index": false, "optional": true }),
     ];
-    fields.iter().cloned().chain(own).chain(vector).collect()
+    fields.iter().cloned().chain(own).chain(dimensions.map(vector_field)).collect()
+}
+
+/// The field of the vectors that Tidewell makes, of so many dimensions.
+pub fn vector_field(dimensions: usize) -> Value {
+    json!({ "name": VECTOR_FIELD, "type": "float[]", "num_dim": dimensions, "vec_dist": "cosine", "optional": true })
 }
 
 /// Nothing, or 2 to 8 letters and hyphens.

@@ -29,7 +29,7 @@ pub(super) use cache::Results;
 pub(super) use meaning::{Failure, run as run_in};
 pub(super) use mode::{Mode, Ranking};
 pub(super) use parameters::{Parameters, Spelling};
-pub(super) use query_vector::of_text as query_vector;
+pub(super) use query_vector::of_job as query_vector;
 pub(super) use request::{Ask, Part, Request};
 use run::run_all;
 pub(super) use run::{MAX_SEARCHES, Search, Searcher, run_each, run_one};

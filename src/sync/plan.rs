@@ -6,7 +6,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::sync_job::{Mode, Spec, Strategy},
+    domain::{
+        embedding::{Embedding, Outage},
+        fields::vector_field,
+        sync_job::{Mode, Spec, Strategy},
+    },
+    embed::Fingerprint,
     replication::Target,
     source::{
         Column, Relation, RelationKind,
@@ -36,6 +41,8 @@ pub struct Plan {
     pub default_sorting_field: Option<String>,
     /// Of all that decides what a document looks like and where it goes: another mapping asks for a new collection.
     pub mapping: String,
+    /// Of the vectors that documents have.
+    pub fingerprint: Option<Fingerprint>,
     /// Whether the cursor column is of a type with a time zone; `None` where there is no such column.
     pub cursor_has_time_zone: Option<bool>,
     /// Whether the catalogue says that the key is unique and never null; if not, rows may have to be left out.
@@ -66,6 +73,9 @@ impl Plan {
         let cursor = cursor(spec, relation, &mut faults);
         let fields = fields::declared(spec, relation, &selected, &mut faults);
         fields::judge(spec, &fields, &mut faults);
+        if let Some(embedding) = &spec.embedding {
+            judge_embedding(embedding, &fields, &mut faults);
+        }
         if spec.mode == Mode::Live {
             if !matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable) {
                 faults.add("mode", "only tables can be followed live: a view has no log of its changes");
@@ -91,6 +101,7 @@ impl Plan {
             fields,
             default_sorting_field: spec.default_sort_field.clone(),
             mapping,
+            fingerprint: None,
             cursor_has_time_zone: cursor.map(|column| column.base_type == "timestamptz"),
             key_is_sure: relation.kind.has_constraints(),
             estimated_rows: relation.estimated_rows,
@@ -107,10 +118,30 @@ impl Plan {
         }
     }
 
+    /// The plan for documents with vectors of this fingerprint: those of another can't stand beside them, and ask for a new collection.
+    pub fn embedded(mut self, embedding: &Embedding, fingerprint: Fingerprint) -> Self {
+        self.fields.push(vector_field(fingerprint.dimensions));
+        self.mapping =
+            hex::encode(Sha256::digest(json!([self.mapping, embedding, fingerprint]).to_string().as_bytes()));
+        self.fingerprint = Some(fingerprint);
+        self
+    }
+
     /// The plan for a table and a collection that are there, and not elsewhere: what is known of others says nothing of these.
     pub fn placed(mut self, source: &str, backend: &str) -> Self {
         self.mapping = hex::encode(Sha256::digest(json!([self.mapping, source, backend]).to_string().as_bytes()));
         self
+    }
+}
+
+fn judge_embedding(embedding: &Embedding, fields: &[Value], faults: &mut Faults) {
+    for fault in embedding.faults(fields) {
+        let place = fault.place.trim_start_matches("embedding.");
+        faults.add("embedding", format!("{place}: {}", fault.message));
+    }
+    // A row that was written without a vector would count as done.
+    if embedding.outage == Outage::Skip {
+        faults.add("embedding", "outage: must be wait, for a sync waits for its model");
     }
 }
 
@@ -351,6 +382,12 @@ mod tests {
             (json!({ "field_config": { "title": { "colour": 1 } } }), "field_config", "colour"),
             (json!({ "field_config": { "title": { "name": "id" } } }), "field_config", "another"),
             (json!({ "field_config": { "genre": {} } }), "field_config.genre", "no column"),
+            (json!({ "embedding": { "from": ["price"], "model": "openai:m" } }), "embedding", "from[0]"),
+            (
+                json!({ "embedding": { "from": ["title"], "model": "openai:m", "outage": "skip" } }),
+                "embedding",
+                "waits for its model",
+            ),
             (json!({ "mode": "live", "sync_strategy": "full" }), "sync_strategy", "upsert"),
         ] {
             let found = faults(more.clone());

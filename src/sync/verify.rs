@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     db::{self, sync::chunk},
+    domain::document::VECTOR_FIELD,
     source::{self, Document, Range, Row, Source, split_id, statement::Statement},
     typesense::{self, Client},
 };
@@ -159,7 +160,7 @@ impl Comparison<'_> {
         Ok(judged.collect())
     }
 
-    /// Documents by their ids, however large they are together.
+    /// Documents by their ids, without their vectors, however large they are together.
     async fn held(&self, ids: &[&str]) -> Result<std::collections::HashMap<String, Value>, Error> {
         match self.typesense.documents(self.collection, ids, None).await {
             Err(typesense::Error::TooLarge) if ids.len() > 1 => {
@@ -168,7 +169,14 @@ impl Comparison<'_> {
                 held.extend(Box::pin(self.held(second)).await?);
                 Ok(held)
             }
-            held => Ok(held?),
+            held => {
+                let mut held = held?;
+                // No row has it.
+                held.values_mut()
+                    .filter_map(Value::as_object_mut)
+                    .for_each(|document| drop(document.remove(VECTOR_FIELD)));
+                Ok(held)
+            }
         }
     }
 

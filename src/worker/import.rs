@@ -1,12 +1,12 @@
-//! Sending documents of a run: several imports side by side, judged line by line.
+//! Sending documents of a run: several imports side by side, each embedded before it is sent, judged line by line.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use tokio::sync::Semaphore;
 
-use super::stop::Stop;
+use super::{Worker, embedding::Embeds, payload::with_vector, stop::Stop};
 use crate::typesense::{self, LineResult};
 
 /// Bytes of one import at most; a single larger document goes alone.
@@ -17,7 +17,8 @@ const TRIES: i32 = 4;
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Where documents go, and how many at once.
-pub(super) struct Importer {
+pub(super) struct Importer<'a> {
+    pub(super) worker: &'a Worker,
     pub(super) typesense: typesense::Client,
     pub(super) collection: String,
     pub(super) timeout: Duration,
@@ -28,6 +29,8 @@ pub(super) struct Importer {
     /// Imports at once, all ranges together.
     pub(super) places: Semaphore,
     pub(super) at_once: usize,
+    /// What documents are embedded from; `None` where they have no vectors, or bring them along.
+    pub(super) embeds: Option<Embeds>,
 }
 
 /// A document that Typesense does not take.
@@ -41,20 +44,50 @@ pub(super) struct Refusal {
 }
 
 /// A document and its place.
-type Line<'a> = (usize, &'a str);
+type Line<'a> = (usize, Cow<'a, str>);
 
-impl Importer {
+impl Importer<'_> {
     /// Upserts documents; gives those that were refused.
     ///
     /// # Errors
     /// Where the backend is away: what was sent may or may not have been applied.
     pub(super) async fn upsert(&self, documents: &[&str]) -> Result<Vec<Refusal>, Stop> {
-        let lines: Vec<Line<'_>> = documents.iter().copied().enumerate().collect();
+        let lines = documents.iter().copied().map(Cow::Borrowed).enumerate();
         // Boxed, or the compiler can't prove that the run is `Send`.
         let sends: Vec<BoxFuture<'_, _>> =
-            batches(&lines, self.batch_size).into_iter().map(|batch| self.send_in_turn(batch).boxed()).collect();
+            batches(lines, self.batch_size).into_iter().map(|batch| self.embed_and_send(batch).boxed()).collect();
         let refused: Vec<Vec<Refusal>> = stream::iter(sends).buffer_unordered(self.at_once).try_collect().await?;
         Ok(refused.concat())
+    }
+
+    /// Without a place while it embeds: meanwhile other batches are imported.
+    async fn embed_and_send(&self, batch: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
+        if self.embeds.is_none() {
+            return self.send_in_turn(batch).await;
+        }
+        let (lines, mut refused) = self.embed(batch).await?;
+        // Vectors may be much larger than what they are made of.
+        for batch in batches(lines, self.batch_size) {
+            refused.extend(self.send_in_turn(batch).await?);
+        }
+        Ok(refused)
+    }
+
+    /// Gives documents their vectors; those whose texts the model does not take are refused.
+    async fn embed<'a>(&self, batch: Vec<Line<'a>>) -> Result<(Vec<Line<'a>>, Vec<Refusal>), Stop> {
+        let bodies: Vec<&str> = batch.iter().map(|(_, document)| document.as_ref()).collect();
+        let vectors = self.worker.vectors(self.embeds.as_ref(), bodies.into_iter()).await?;
+        let (mut lines, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
+        for (place, (position, document)) in batch.into_iter().enumerate() {
+            if let Some(message) = vectors.refusal(place) {
+                let (code, message) = ("embedding_refused".to_owned(), message.to_owned());
+                refused.push(Refusal { position, code, message, attempts: 1 });
+                continue;
+            }
+            let line = vectors.of(place).map(|vector| Cow::Owned(with_vector(&document, vector)));
+            lines.push((position, line.unwrap_or(document)));
+        }
+        Ok((lines, refused))
     }
 
     async fn send_in_turn(&self, batch: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
@@ -153,16 +186,17 @@ impl Importer {
 }
 
 /// Cuts lines into imports by number and bytes.
-fn batches<'a>(lines: &[Line<'a>], most: usize) -> Vec<Vec<Line<'a>>> {
+fn batches<'a>(lines: impl IntoIterator<Item = Line<'a>>, most: usize) -> Vec<Vec<Line<'a>>> {
     let mut batches: Vec<Vec<Line<'a>>> = Vec::new();
     let mut bytes = 0;
     for line in lines {
-        bytes += line.1.len();
+        let length = line.1.len();
+        bytes += length;
         match batches.last_mut().filter(|batch| batch.len() < most && bytes <= IMPORT_BYTES) {
-            Some(batch) => batch.push(*line),
+            Some(batch) => batch.push(line),
             None => {
-                batches.push(vec![*line]);
-                bytes = line.1.len();
+                batches.push(vec![line]);
+                bytes = length;
             }
         }
     }
@@ -177,10 +211,10 @@ mod tests {
     fn an_import_is_bounded_in_documents_and_bytes() {
         let large = "x".repeat(IMPORT_BYTES - 2);
         let documents = ["a", "b", "c", &large, "d", "e"];
-        let lines: Vec<Line<'_>> = documents.into_iter().enumerate().collect();
-        let cut = |most| batches(&lines, most).iter().map(Vec::len).collect::<Vec<_>>();
+        let lines: Vec<Line<'_>> = documents.into_iter().map(Cow::Borrowed).enumerate().collect();
+        let cut = |most| batches(lines.clone(), most).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(cut(2), [2, 2, 2]);
         assert_eq!(cut(100), [3, 3]);
-        assert_eq!(batches(&[], 5).len(), 0);
+        assert_eq!(batches([], 5).len(), 0);
     }
 }

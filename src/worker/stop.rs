@@ -1,6 +1,6 @@
 //! Why a run stops before its end.
 
-use crate::{source, typesense};
+use crate::{embed, source, typesense};
 
 /// Why a run stops.
 #[derive(Debug)]
@@ -39,6 +39,15 @@ impl From<source::Error> for Stop {
         match error.is_transient() {
             true => Self::Pause(error.to_string()),
             false => Self::Fail(error.to_string()),
+        }
+    }
+}
+
+impl From<embed::Error> for Stop {
+    fn from(error: embed::Error) -> Self {
+        match error {
+            embed::Error::Database(error) => Self::Database(error),
+            embed::Error::Away { message, .. } => Self::Pause(message),
         }
     }
 }

@@ -50,6 +50,9 @@ pub(crate) struct Properties {
     /// The number to sort by where a search doesn't say
     #[arg(long, value_name = "FIELD")]
     default_sort: Option<String>,
+    /// What documents are embedded from, and by which model, such as {"from":["title"],"model":"local:all-MiniLM-L6-v2"}
+    #[arg(long, value_name = "JSON|FILE")]
+    embedding: Option<String>,
     /// Write what has changed, or build a full collection beside the live one and swap them [default: upsert]
     #[arg(long, value_parser = ["upsert", "full"])]
     strategy: Option<String>,
@@ -124,6 +127,7 @@ impl Properties {
         set("sort_by_fields", list(self.sort_by.as_ref()));
         set("field_config", self.field_config.as_deref().map(field_config).transpose()?);
         set("default_sort_field", text_or_null(self.default_sort.as_ref()));
+        set("embedding", self.embedding.as_deref().map(embedding).transpose()?);
         set("sync_strategy", text(self.strategy.as_ref()));
         set("mode", text(self.mode.as_ref()));
         set("cursor_column", text_or_null(self.cursor_column.as_ref()));
@@ -154,6 +158,14 @@ fn read(file: &str) -> anyhow::Result<Map<String, Value>> {
 fn field_config(given: &str) -> anyhow::Result<Value> {
     let text = input::json_or_file(given, "field config")?;
     serde_json::from_str(&text).context("the field config is not JSON")
+}
+
+fn embedding(given: &str) -> anyhow::Result<Value> {
+    if given.is_empty() {
+        return Ok(Value::Null);
+    }
+    let text = input::json_or_file(given, "embedding")?;
+    serde_json::from_str(&text).context("the embedding is not JSON")
 }
 
 fn text(given: Option<&String>) -> Option<Value> {

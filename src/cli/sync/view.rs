@@ -60,6 +60,7 @@ pub(super) async fn show(session: &Session, pool: &PgPool, job: &Job) -> anyhow:
                 "field config",
                 if spec.field_config.is_empty() { nothing() } else { json!(spec.field_config).to_string() },
             ),
+            ("embedding", maybe(spec.embedding.as_ref().map(|embedding| json!(embedding)))),
             ("how", how(spec).to_owned()),
             ("cursor column", maybe(spec.cursor_column.as_ref())),
             ("when", when(spec)),

@@ -67,6 +67,7 @@ macro_rules! bound {
             .bind($spec.failed_share_limit)
             .bind($spec.enabled)
             .bind($spec.auto_sync_enabled)
+            .bind($spec.embedding.as_ref().map(Json))
     };
 }
 
@@ -85,9 +86,9 @@ pub async fn insert(pool: &PgPool, spec: &Spec) -> Result<Option<Job>, sqlx::Err
              (id, name, source_client_name, source_schema_name, source_table_name, typesense_profile_id, collection_name,
               document_id_column, selected_columns, query_by_fields, facet_by_fields, sort_by_fields, field_config,
               default_sort_field, sync_strategy, mode, cursor_column, batch_size, batch_delay_ms, sync_interval_minutes, cron,
-              timezone, stale_after_minutes, failed_share_limit, enabled, auto_sync_enabled, next_sync_at)
+              timezone, stale_after_minutes, failed_share_limit, enabled, auto_sync_enabled, embedding, next_sync_at)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-                $25, $26, $27
+                $25, $26, $27, $28
          from tidewell.clients where name = $3 for share
          returning ",
         columns!()
@@ -105,9 +106,9 @@ pub async fn update(pool: &PgPool, id: Uuid, spec: &Spec) -> Result<Option<Job>,
              collection_name = $7, document_id_column = $8, selected_columns = $9, query_by_fields = $10, facet_by_fields = $11,
              sort_by_fields = $12, field_config = $13, default_sort_field = $14, sync_strategy = $15, mode = $16,
              cursor_column = $17, batch_size = $18, batch_delay_ms = $19, sync_interval_minutes = $20, cron = $21, timezone = $22,
-             stale_after_minutes = $23, failed_share_limit = $24, enabled = $25, auto_sync_enabled = $26,
+             stale_after_minutes = $23, failed_share_limit = $24, enabled = $25, auto_sync_enabled = $26, embedding = $27,
              next_sync_at = case when (sync_interval_minutes, cron, timezone) is not distinct from ($20, $21, $22)
-                                 then coalesce(next_sync_at, $27) else $27 end,
+                                 then coalesce(next_sync_at, $28) else $28 end,
              updated_at = now()
          where id = $1 and exists (select from tidewell.clients where name = $3 for share)
          returning ",

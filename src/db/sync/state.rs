@@ -1,8 +1,11 @@
 //! What a job stands on: its collections, and the mapping they were made by.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, PgPool};
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection, PgPool, types::Json};
 use uuid::Uuid;
+
+use crate::embed::Fingerprint;
 
 /// A job's state.
 #[derive(Clone, Debug, FromRow)]
@@ -16,6 +19,8 @@ pub struct State {
     /// Made by Tidewell for this job alone.
     pub owns_collection: bool,
     pub mapping: Option<String>,
+    /// Of the vectors in the collection, if its documents have some.
+    pub fingerprint: Option<Json<Value>>,
     pub generation: i64,
     pub cursor_since: Option<DateTime<Utc>>,
 }
@@ -33,7 +38,7 @@ impl State {
 /// The state of a job; `None` before anybody has worked on it.
 pub async fn find(pool: &PgPool, job_id: Uuid) -> Result<Option<State>, sqlx::Error> {
     sqlx::query_as(
-        "select backend, collection, previous_collection, owns_collection, mapping, generation, cursor_since
+        "select backend, collection, previous_collection, owns_collection, mapping, fingerprint, generation, cursor_since
          from tidewell.sync_states where job_id = $1",
     )
     .bind(job_id)
@@ -49,17 +54,20 @@ pub async fn set_collection(
     collection: &str,
     owns_collection: bool,
     mapping: &str,
+    fingerprint: Option<&Fingerprint>,
 ) -> Result<(), sqlx::Error> {
     forget(&mut *conn, job_id, collection).await?;
     sqlx::query(
         "update tidewell.sync_states
-         set collection = $2, owns_collection = $3, mapping = $4, cursor_since = null, backend = $5 where job_id = $1",
+         set collection = $2, owns_collection = $3, mapping = $4, cursor_since = null, backend = $5, fingerprint = $6
+         where job_id = $1",
     )
     .bind(job_id)
     .bind(collection)
     .bind(owns_collection)
     .bind(mapping)
     .bind(backend)
+    .bind(fingerprint.map(Json))
     .execute(conn)
     .await
     .map(drop)
@@ -85,17 +93,20 @@ pub async fn swap(
     backend: &str,
     collection: &str,
     mapping: &str,
+    fingerprint: Option<&Fingerprint>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_states
-         set previous_collection = case when backend = $4 then collection end, previous_mapping = mapping, collection = $2,
-             owns_collection = true, mapping = $3, backend = $4
+         set previous_collection = case when backend = $4 then collection end, previous_mapping = mapping,
+             previous_fingerprint = fingerprint, collection = $2, owns_collection = true, mapping = $3, fingerprint = $5,
+             backend = $4
          where job_id = $1 and (collection, backend) is distinct from ($2, $4)",
     )
     .bind(job_id)
     .bind(collection)
     .bind(mapping)
     .bind(backend)
+    .bind(fingerprint.map(Json))
     .execute(conn)
     .await
     .map(drop)
@@ -107,7 +118,7 @@ pub async fn roll_back(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx
     sqlx::query(
         "update tidewell.sync_states
          set collection = previous_collection, previous_collection = collection, mapping = previous_mapping,
-             previous_mapping = mapping, cursor_since = null, repair_at = null
+             previous_mapping = mapping, fingerprint = previous_fingerprint, previous_fingerprint = fingerprint, cursor_since = null, repair_at = null
          where job_id = $1 and previous_collection is not null",
     )
     .bind(job_id)

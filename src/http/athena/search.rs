@@ -64,7 +64,9 @@ async fn by_meaning(state: &State, client: &Client, job: &Job, ask: &Ask) -> Res
         let embedding = job.spec.embedding.as_ref().ok_or_else(|| {
             Error::invalid("mode: what this job writes has no vectors: give it an embedding, and run it")
         })?;
-        query_vector(state, embedding, &ask.q).await.map(Some)
+        let written = db::sync::state::find(&state.pool, job.id).await?;
+        let written = written.filter(|written| written.collection.is_some()).ok_or_else(not_synced)?;
+        query_vector(state, embedding, written.fingerprint.as_deref(), &ask.q).await.map(Some)
     };
     let found = run_in(client, ask, vector, |part| Ok(request(job, ask, part)?.to_string())).await;
     let Found { found, page, search_time_ms, search_cutoff, hits, facet_counts, .. } = match found {

@@ -1,5 +1,7 @@
 //! The vector of what is searched for.
 
+use serde_json::Value;
+
 use crate::{
     db::index::Index,
     domain::embedding::Embedding,
@@ -20,16 +22,33 @@ pub(super) async fn of_index(state: &State, index: &Index, q: &str) -> Result<Op
         return Err(Error::invalid(detail));
     };
     let Some(fingerprint) = &index.fingerprint else { return Ok(None) };
-    let own = state.embedders.fingerprint(embedding).await.map_err(refused)?;
-    // Neither side can be compared with the other's vectors, also where they are of the same length.
-    if serde_json::to_value(own).ok().as_ref() != Some(&fingerprint.0) {
-        return Err(made_by_another_model());
-    }
-    of_text(state, embedding, q).await.map(Some)
+    comparable(state, embedding, &fingerprint.0, q).await.map(Some)
 }
 
-/// The vector that a model gives what is searched for.
-pub(in crate::http) async fn of_text(state: &State, embedding: &Embedding, q: &str) -> Result<Vector, Error> {
+/// The vector to compare with those of a sync job's documents, which were made with this fingerprint, if they have vectors.
+///
+/// # Errors
+/// Documents without vectors, or with those of another model; a model that is away.
+pub(in crate::http) async fn of_job(
+    state: &State,
+    embedding: &Embedding,
+    fingerprint: Option<&Value>,
+    q: &str,
+) -> Result<Vector, Error> {
+    let Some(fingerprint) = fingerprint else {
+        return Err(Error::conflict(
+            "these documents have no vectors yet: run the sync job; mode keyword works meanwhile",
+        ));
+    };
+    comparable(state, embedding, fingerprint, q).await
+}
+
+async fn comparable(state: &State, embedding: &Embedding, fingerprint: &Value, q: &str) -> Result<Vector, Error> {
+    let own = state.embedders.fingerprint(embedding).await.map_err(refused)?;
+    // Neither side can be compared with the other's vectors, also where they are of the same length.
+    if serde_json::to_value(own).ok().as_ref() != Some(fingerprint) {
+        return Err(made_by_another_model());
+    }
     state.embedders.query(embedding, q).await.map_err(refused)
 }
 

@@ -16,7 +16,7 @@ const PAGES: i64 = 3;
 
 impl Run<'_> {
     /// Goes once through the list of changes; gives how many there were.
-    pub(super) async fn catch_up(&self, writing: &Writing, phase: Phase) -> Result<i64, Stop> {
+    pub(super) async fn catch_up(&self, writing: &Writing<'_>, phase: Phase) -> Result<i64, Stop> {
         let (rows, bytes) = self.page_size();
         let (mut after, mut seen) = (String::new(), 0);
         loop {

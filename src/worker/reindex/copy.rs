@@ -17,7 +17,7 @@ const AHEAD: usize = 4;
 
 impl Run<'_> {
     /// Copies what the record holds behind where the last one stopped.
-    pub(super) async fn copy(&self, writing: &Writing) -> Result<(), Stop> {
+    pub(super) async fn copy(&self, writing: &Writing<'_>) -> Result<(), Stop> {
         let Some(mut position) = self.reindex.position.clone() else { return Ok(()) };
         let mut under_way = FuturesOrdered::new();
         let mut is_read = false;

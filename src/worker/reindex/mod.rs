@@ -60,8 +60,8 @@ struct Run<'a> {
 }
 
 /// What documents are written by.
-struct Writing {
-    importer: Importer,
+struct Writing<'a> {
+    importer: Importer<'a>,
     embeds: Option<Embeds>,
 }
 
@@ -150,7 +150,7 @@ impl Run<'_> {
     }
 
     /// Makes sure that there is a collection to write to.
-    async fn prepare(&self) -> Result<Writing, Stop> {
+    async fn prepare(&self) -> Result<Writing<'_>, Stop> {
         let Worker { typesense, options, .. } = self.worker;
         let target = self.worker.make_collection(self.version).await.map_err(|error| match error {
             NoTarget::Database(error) => Stop::Database(error),
@@ -162,6 +162,7 @@ impl Run<'_> {
             return Err(Stop::Pause(reason));
         }
         let importer = Importer {
+            worker: self.worker,
             typesense: typesense.clone(),
             collection,
             timeout: options.import_timeout,
@@ -169,6 +170,8 @@ impl Run<'_> {
             delay: Duration::ZERO,
             places: Semaphore::new(IMPORTS_AT_ONCE),
             at_once: IMPORTS_AT_ONCE,
+            // Documents bring theirs along.
+            embeds: None,
         };
         Ok(Writing { importer, embeds })
     }

@@ -35,7 +35,7 @@ const LETTERS: i64 = 1000;
 
 impl Run<'_> {
     /// Catches up and makes the version the live one.
-    pub(super) async fn swap(&self, writing: &Writing) -> Result<(), Stop> {
+    pub(super) async fn swap(&self, writing: &Writing<'_>) -> Result<(), Stop> {
         loop {
             self.approach(writing).await?;
             self.judge_refused().await?;
@@ -46,7 +46,7 @@ impl Run<'_> {
     }
 
     /// Catches up until little is left, and nothing that was sent by others is in doubt.
-    async fn approach(&self, writing: &Writing) -> Result<(), Stop> {
+    async fn approach(&self, writing: &Writing<'_>) -> Result<(), Stop> {
         let mut before = i64::MAX;
         for _ in 0..MOST_ROUNDS {
             let changed = self.catch_up(writing, Phase::CatchingUp).await?;
@@ -99,7 +99,7 @@ impl Run<'_> {
     }
 
     /// While the lanes are held: writes the rest, verifies, and makes the version the live one.
-    async fn put_in_place(&self, writing: &Writing) -> Result<(), Stop> {
+    async fn put_in_place(&self, writing: &Writing<'_>) -> Result<(), Stop> {
         let Self { worker, index, reindex, .. } = self;
         let began = Instant::now();
         while self.catch_up(writing, Phase::Swapping).await? > 0 {}

@@ -11,7 +11,6 @@ use crate::{
         lease::{self, Step},
         refusal::{self, Refusal},
     },
-    embed,
     worker::{payload::push_line, stop::Stop},
 };
 
@@ -41,13 +40,10 @@ pub(super) struct Progress<'a> {
 
 impl Run<'_> {
     /// Upserts and deletes documents of different ids.
-    pub(super) async fn write(&self, writing: &Writing, documents: Vec<Document>) -> Result<Written, Stop> {
+    pub(super) async fn write(&self, writing: &Writing<'_>, documents: Vec<Document>) -> Result<Written, Stop> {
         let worker = self.worker;
         let bodies = documents.iter().map(|document| document.body.as_deref().unwrap_or_default());
-        let vectors = worker.vectors(writing.embeds.as_ref(), bodies).await.map_err(|error| match error {
-            embed::Error::Database(error) => Stop::Database(error),
-            embed::Error::Away { message, .. } => Stop::Pause(message),
-        })?;
+        let vectors = worker.vectors(writing.embeds.as_ref(), bodies).await?;
         if vectors.are_due() {
             return Err(Stop::Pause("the model is away".to_owned()));
         }

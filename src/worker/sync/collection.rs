@@ -57,7 +57,10 @@ pub(super) async fn choose(
             }
             (true, true) => return beside(typesense, name, plan, known).await,
             // What it holds of others can't be built anew; hashes of another mapping make all rows count as changed.
-            (true, false) if collection == name => return Ok(Target::Live { collection: collection.clone() }),
+            (true, false) if collection == name => {
+                judge_shared(spec)?;
+                return Ok(Target::Live { collection: collection.clone() });
+            }
             _ => {}
         }
     }
@@ -69,6 +72,7 @@ pub(super) async fn choose(
                      collection_name, or the strategy upsert"
                 )));
             }
+            judge_shared(spec)?;
             return Ok(Target::First { collection: name.clone(), is_owned: false });
         }
         // Somebody's alias: what is behind it is searched until the new collection is complete.
@@ -77,6 +81,17 @@ pub(super) async fn choose(
     let collection = create(typesense, name, plan, known).await?;
     typesense.put_alias(name, &collection).await?;
     Ok(Target::First { collection, is_owned: true })
+}
+
+/// Somebody else's collection has no field for vectors, and none could be built beside it for those of another model.
+fn judge_shared(spec: &Spec) -> Result<(), Stop> {
+    match &spec.embedding {
+        None => Ok(()),
+        Some(_) => Err(Stop::Fail(format!(
+            "{} is a collection that the job did not make, and takes no vectors: give the job another collection_name, or no embedding",
+            spec.collection_name
+        ))),
+    }
 }
 
 /// Makes sure that a job's collection is the one that is searched by the job's name: an alias may have been lost, or put in place by a

@@ -80,7 +80,7 @@ struct Following<'a> {
     source: Source,
     source_url: Sensitive,
     admin: PgConnection,
-    importer: Importer,
+    importer: Importer<'a>,
     slot: String,
     /// The table was truncated: it is compared once the transaction that did it has been read.
     owes_comparison: bool,

@@ -31,7 +31,7 @@ pub(super) struct Pass<'a> {
     pub(super) pool: &'a PgPool,
     pub(super) lease: &'a Lease,
     pub(super) run_id: Uuid,
-    pub(super) importer: &'a Importer,
+    pub(super) importer: &'a Importer<'a>,
     /// For how long a request that was given up may still take effect.
     pub(super) doubted_for: Duration,
     /// No further range is begun.

@@ -32,7 +32,7 @@ use crate::{
     source::Source,
     sync::{Plan, plan::listed},
     typesense,
-    worker::Worker,
+    worker::{Worker, embedding::Embeds},
 };
 
 /// How often is looked whether somebody has asked for the run's end.
@@ -240,9 +240,10 @@ impl Worker {
     }
 
     /// Sends documents of a job into a collection.
-    pub(super) fn importer(&self, ground: &Ground, collection: String) -> Importer {
+    pub(super) fn importer(&self, ground: &Ground, collection: String) -> Importer<'_> {
         let spec = &ground.job.spec;
         Importer {
+            worker: self,
             typesense: ground.typesense.clone(),
             collection,
             timeout: ground.timeout,
@@ -250,6 +251,7 @@ impl Worker {
             delay: Duration::from_millis(u64::try_from(spec.batch_delay_ms).unwrap_or_default()),
             places: Semaphore::new(self.syncs.imports_at_once),
             at_once: self.syncs.imports_at_once,
+            embeds: spec.embedding.clone().map(|embedding| Embeds { embedding, without: None }),
         }
     }
 
@@ -290,7 +292,10 @@ impl Worker {
         let relation = source.describe(schema, table).await?;
         let relation =
             relation.ok_or_else(|| Stop::Fail(format!("there is no table {schema}.{table} that this role can see")))?;
-        let plan = Plan::make(spec, &relation).map_err(|faults| Stop::Fail(listed(&faults)))?;
+        let mut plan = Plan::make(spec, &relation).map_err(|faults| Stop::Fail(listed(&faults)))?;
+        if let Some(embedding) = &spec.embedding {
+            plan = plan.embedded(embedding, self.embedders.fingerprint(embedding).await?);
+        }
         let plan = plan.placed(&source.place(), &place);
         Ok(Ground { plan, source, source_url, typesense, timeout, place, job })
     }
@@ -327,7 +332,9 @@ impl Worker {
         let mapping = &ground.plan.mapping;
         match &target {
             Target::First { collection, is_owned } => {
-                state::set_collection(&mut tx, lease.job_id, &ground.place, collection, *is_owned, mapping).await?;
+                let (place, fingerprint) = (&ground.place, ground.plan.fingerprint.as_ref());
+                state::set_collection(&mut tx, lease.job_id, place, collection, *is_owned, mapping, fingerprint)
+                    .await?;
                 settle::heal_older(&mut tx, lease.job_id, None).await?;
             }
             Target::Beside { collection } => state::forget(&mut tx, lease.job_id, collection).await?,
@@ -385,7 +392,9 @@ impl Worker {
             return Err(Stop::LeaseLost);
         }
         if is_beside {
-            state::swap(&mut tx, lease.job_id, &ground.place, &position.collection, &position.mapping).await?;
+            let Position { collection, mapping, .. } = position;
+            let fingerprint = ground.plan.fingerprint.as_ref();
+            state::swap(&mut tx, lease.job_id, &ground.place, collection, mapping, fingerprint).await?;
             settle::heal_older(&mut tx, lease.job_id, run.started_at).await?;
         }
         if is_beside && let Some(older) = &state.previous_collection {
