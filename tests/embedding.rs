@@ -10,6 +10,7 @@ use crate::support::{
     oracle::unsettled,
     process,
     stack::{Setting, Stack, Tenant},
+    syncing::Syncing,
 };
 
 const DOCUMENTS: &str = "/v1/indexes/books/documents";
@@ -181,4 +182,41 @@ async fn vectors_of_a_model_that_has_changed_are_not_mixed_with_the_others() {
     assert_eq!(tenant.client.ended(&reindex).await["status"], "succeeded");
     assert_eq!(tenant.client.ended(&job).await["status"], "succeeded", "what waited goes on");
     assert_eq!(nearest(&tenant, "stars").await, ["sky", "sea"]);
+}
+
+#[tokio::test]
+async fn rows_of_a_table_are_embedded_once_and_anew_by_another_model() {
+    let openai = OpenAi::start().await;
+    let syncing = Syncing::of(Setting::fresh().await.with("TIDEWELL_OPENAI_BASE_URL", &openai.url)).await;
+    syncing
+        .sql(
+            "create table books (id text primary key, title text not null);
+             insert into books values ('sea', 'tides of the sea'), ('sky', 'stars in the sky'), ('none', '')",
+        )
+        .await;
+    let embedding = |model: &str| json!({ "from": ["title"], "model": format!("openai:{model}") });
+    let job = syncing.job(json!({ "query_by_fields": ["title"], "embedding": embedding("small") })).await;
+    let nearest = async |text: &str| {
+        let search = json!({ "job_id": job["id"], "q": text, "mode": "vector" });
+        let found = syncing.stack.operator().post("/typesense/search", &search).await.expect(200);
+        let hits = found["data"]["result"]["hits"].as_array().expect("hits").clone();
+        hits.iter().map(|hit| hit["document"]["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+    };
+    syncing.run(&job).await;
+    assert_eq!(nearest("stars").await, ["sky", "sea"]);
+    let embedded = openai.embedded().len();
+    syncing.run(&job).await;
+    assert_eq!(openai.embedded().len(), embedded, "nothing has changed");
+    syncing.sql("update books set title = 'moons in the sky' where id = 'sky'").await;
+    syncing.run(&job).await;
+    assert_eq!(openai.embedded()[embedded..], ["moons in the sky"]);
+    let path = format!("/typesense/sync-jobs/{}", job["id"].as_str().expect("an id"));
+    syncing.stack.operator().patch(&path, &json!({ "embedding": embedding("large") })).await.expect(200);
+    let search = json!({ "job_id": job["id"], "q": "moons", "mode": "vector" });
+    syncing.stack.operator().post("/typesense/search", &search).await.expect(409);
+    syncing.run(&job).await;
+    assert_eq!(nearest("moons").await, ["sky", "sea"]);
+    let skips = json!({ "embedding": { "from": ["title"], "model": "openai:small", "outage": "skip" } });
+    let refused = syncing.stack.operator().patch(&path, &skips).await;
+    assert!(refused.status.is_client_error() && refused.body.to_string().contains("waits"), "{:#}", refused.body);
 }
