@@ -169,11 +169,12 @@ async fn vectors_of_a_model_that_has_changed_are_not_mixed_with_the_others() {
     stack.worker = Some(stack.setting.work());
     let job = tenant.client.post(BATCH, &json!({ "documents": [book("sky", "stars in the sky")] })).await.expect(202);
     let trouble = eventually(Duration::from_secs(30), || async {
-        let trouble: Option<String> = sqlx::query_scalar("select embedding_trouble from tidewell.workers limit 1")
-            .fetch_one(&pool)
-            .await
-            .expect("a worker");
-        trouble.ok_or("no trouble yet")
+        let trouble: Option<Option<String>> =
+            sqlx::query_scalar("select embedding_trouble from tidewell.workers limit 1")
+                .fetch_optional(&pool)
+                .await
+                .expect("a look");
+        trouble.flatten().ok_or("no trouble yet")
     })
     .await;
     assert!(trouble.contains("reindex"), "{trouble}");
