@@ -16,6 +16,7 @@ mod memory;
 mod packages;
 mod process;
 mod raw;
+mod reindex;
 mod report;
 mod search;
 mod stack;
@@ -72,17 +73,20 @@ enum What {
     Sync,
     /// Documents a second that the local model makes vectors of; limit: the model alone, without cache
     Embed,
+    /// Documents a second that a new version of an index takes; limit: the best raw import
+    Reindex,
     /// Everything that is there
     All,
 }
 
-const ALL: [What; 9] = [
+const ALL: [What; 10] = [
     What::Accept,
     What::Drain,
     What::Fresh,
     What::Sync,
     What::Search,
     What::Embed,
+    What::Reindex,
     What::Packages,
     What::Memory,
     What::Tables,
@@ -169,6 +173,7 @@ async fn measure(stack: Arc<Stack>, what: Vec<What>, quick: bool, rows: Arc<Mute
             What::Sync => sync::measure(&stack, scale).await?,
             What::Tables => tables::measure(&stack, scale).await?,
             What::Embed => embed::measure(&stack, scale).await?,
+            What::Reindex => reindex::measure(&stack, scale).await?,
             What::All => Vec::new(),
         };
         rows.lock().unwrap_or_else(PoisonError::into_inner).extend(measured);

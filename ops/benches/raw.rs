@@ -87,6 +87,12 @@ impl Typesense {
         Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
     }
 
+    /// All documents of a collection, one a line.
+    pub(crate) async fn export(&self, collection: &str) -> anyhow::Result<Bytes> {
+        let call = self.request(Method::GET, &format!("/collections/{collection}/documents/export"));
+        Ok(call.send().await?.error_for_status()?.bytes().await?)
+    }
+
     /// Sends a body to `/multi_search`; the answer as it came.
     pub(crate) async fn multi_search(&self, body: Bytes) -> anyhow::Result<Bytes> {
         let call = self.request(Method::POST, "/multi_search").body(body);
@@ -148,6 +154,11 @@ impl Lines {
             format!("{{\"{TENANT_FIELD}\":\"{organization}\",\"{VERSION_FIELD}\":{},{}\n", n + 1, &json[1..])
         };
         Self(documents.iter().enumerate().map(line).collect())
+    }
+
+    /// As they were exported.
+    pub(crate) fn exported(lines: &[u8]) -> Self {
+        Self(String::from_utf8_lossy(lines).lines().map(|line| format!("{line}\n")).collect())
     }
 
     /// The first ones alone.

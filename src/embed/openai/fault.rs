@@ -86,15 +86,21 @@ impl Fault {
     }
 }
 
+/// Longer than this is not believed: somebody may have mended it by then.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
 /// As seconds, or as a date, which is read by the clock of who answers: ours may be another.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let after = text(RETRY_AFTER)?.trim();
-    if let Ok(seconds) = after.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let (then, now) = (httpdate::parse_http_date(after).ok()?, httpdate::parse_http_date(text(DATE)?).ok()?);
-    Some(then.duration_since(now).unwrap_or_default())
+    let pause = match after.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let (then, now) = (httpdate::parse_http_date(after).ok()?, httpdate::parse_http_date(text(DATE)?).ok()?);
+            then.duration_since(now).unwrap_or_default()
+        }
+    };
+    Some(pause.min(LONGEST_PAUSE))
 }
 
 #[cfg(test)]
@@ -128,6 +134,7 @@ mod tests {
     fn it_says_itself_when_it_is_back_in_seconds_or_as_a_date() {
         let pause = |headers: &[(&'static str, &str)]| fault(429, headers, "").pause();
         assert_eq!(pause(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(pause(&[("retry-after", "18446744073709551615")]), Some(LONGEST_PAUSE));
         let (now, then) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:50:07 GMT");
         assert_eq!(pause(&[("retry-after", then), ("date", now)]), Some(Duration::from_secs(30)));
         assert_eq!(pause(&[("retry-after", now), ("date", then)]), Some(Duration::ZERO));
