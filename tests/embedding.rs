@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 use crate::support::{
     eventually,
@@ -47,6 +48,19 @@ async fn nearest(tenant: &Tenant, text: &str) -> Vec<String> {
     ids.collect()
 }
 
+/// Why documents have no vectors, once a worker says so.
+async fn trouble(pool: &PgPool) -> String {
+    eventually(Duration::from_secs(30), || async {
+        let trouble: Option<Option<String>> =
+            sqlx::query_scalar("select embedding_trouble from tidewell.workers limit 1")
+                .fetch_optional(pool)
+                .await
+                .expect("a look");
+        trouble.flatten().ok_or("no trouble yet")
+    })
+    .await
+}
+
 async fn settled(stack: &Stack) {
     let pool = stack.setting.pool().await;
     eventually(Duration::from_secs(60), || unsettled(&pool)).await;
@@ -85,17 +99,12 @@ async fn documents_wait_for_a_model_that_is_away_and_spend_no_attempt() {
     let tenant = Tenant::make(stack.operator(), "waits", json!({ "embedding": embedding("small", "wait") })).await;
     let job =
         tenant.client.post(BATCH, &json!({ "documents": [book("a", "one"), book("b", "two")] })).await.expect(202);
-    let status = eventually(Duration::from_secs(30), || async {
-        let status = process::run(&["status", "--json"], &stack.setting.variables());
-        let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
-        if status["workers"][0]["embedding_trouble"].is_string() || status["workers"][0]["embeddingTrouble"].is_string()
-        {
-            Ok(status)
-        } else {
-            Err(status)
-        }
-    })
-    .await;
+    let pool = stack.setting.pool().await;
+    let trouble = trouble(&pool).await;
+    assert!(trouble.contains("503"), "{trouble}");
+    let status = process::run(&["status", "--json"], &stack.setting.variables());
+    let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
+    assert_eq!(status["workers"][0]["embeddingTrouble"], trouble, "{status:#}");
     assert_eq!(status["indexes"][0]["backlog"], 2, "{status:#}");
     openai.set(Fault::None);
     let job = tenant.client.ended(&job).await;
@@ -168,15 +177,7 @@ async fn vectors_of_a_model_that_has_changed_are_not_mixed_with_the_others() {
     stack.worker.take().expect("a worker").stop();
     stack.worker = Some(stack.setting.work());
     let job = tenant.client.post(BATCH, &json!({ "documents": [book("sky", "stars in the sky")] })).await.expect(202);
-    let trouble = eventually(Duration::from_secs(30), || async {
-        let trouble: Option<Option<String>> =
-            sqlx::query_scalar("select embedding_trouble from tidewell.workers limit 1")
-                .fetch_optional(&pool)
-                .await
-                .expect("a look");
-        trouble.flatten().ok_or("no trouble yet")
-    })
-    .await;
+    let trouble = trouble(&pool).await;
     assert!(trouble.contains("reindex"), "{trouble}");
     tenant.client.post(SEARCH, &json!({ "q": "sea", "mode": "vector" })).await.problem(409, "conflict");
     let reindex = tenant.client.post(REINDEX, &json!({})).await.expect(202);

@@ -166,7 +166,7 @@ async fn a_schema_that_no_collection_can_be_made_of_costs_the_rows_and_says_why(
     let stack = Stack::start().await;
     let tenant = stack.tenant("noschema").await;
     // Such as an index made by a version that knew fewer types.
-    sqlx::query("update tidewell.indexes set fields = '[{\"name\": \"title\", \"type\": \"strin\"}]'")
+    sqlx::query("update tidewell.index_versions set fields = '[{\"name\": \"title\", \"type\": \"strin\"}]'")
         .execute(&stack.setting.pool().await)
         .await
         .expect("another schema");

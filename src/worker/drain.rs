@@ -135,7 +135,8 @@ impl<'a> Drain<'a> {
     /// Sends a batch and reads the one after it meanwhile.
     async fn project(&mut self, mut batch: Batch, read_on: bool) -> Result<Next, Error> {
         let worker = self.worker;
-        let target = match worker.target(self.index).await {
+        let Some(target) = self.while_held(worker.target(self.index)).await? else { return Ok(Next::Batch(None)) };
+        let target = match target {
             Ok(target) => target,
             Err(NoTarget::Database(error)) => return Err(error.into()),
             Err(NoTarget::NoVectors(reason)) => return Ok(self.wait_for_vectors(&reason)),
