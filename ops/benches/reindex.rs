@@ -50,7 +50,14 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
             eprintln!("  raw, {settings}: {} documents/s", rounded(rate));
             rates.push(rate);
         }
-        tenant.api.write(Method::POST, &index.path(":reindex"), Bytes::from_static(b"{\"rebuild\":true}")).await?;
+        tenant
+            .api
+            .write(
+                Method::POST,
+                &format!("/v1/indexes/{}:reindex", index.id),
+                Bytes::from_static(b"{\"rebuild\":true}"),
+            )
+            .await?;
         let value = count as f64 / ended(&site, &index).await?;
         eprintln!("  {} documents/s", rounded(value));
         values.push(value);
