@@ -72,6 +72,8 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
                  select $1, number, document_id, version
                  from tidewell.index_versions cross join projected
                  where index_id = $1 and state in ('building', 'retired')
+                 -- Everybody in one order, or two could wait for each other.
+                 order by number, document_id
                  on conflict (index_id, number, document_id) do update set document_version = excluded.document_version
              )
              insert into tidewell.documents (index_id, document_id, version, accepted_version, body, deleted_at)

@@ -115,7 +115,7 @@ pub async fn settle_fingerprint(
     Ok(settled.map(|settled| settled.0))
 }
 
-/// Lets go of versions that were retired longer than `kept` ago, and than a minute, for some search may just be at one: their
+/// Lets go of versions that were retired longer than `kept` ago, and than ten seconds, for some search may just be at one: their
 /// collections are to be deleted. One that is about to be live
 /// again stays: whoever asks for that holds the index, so what is seen once it is held here is all there is.
 pub async fn retire(pool: &PgPool, kept: Duration) -> Result<(), sqlx::Error> {
@@ -123,7 +123,7 @@ pub async fn retire(pool: &PgPool, kept: Duration) -> Result<(), sqlx::Error> {
     let held: Vec<Uuid> = sqlx::query_scalar(
         "select id from tidewell.indexes
          where exists (select from tidewell.index_versions
-                       where index_id = indexes.id and state = 'retired' and retired_at < now() - make_interval(secs => greatest($1, 60)))
+                       where index_id = indexes.id and state = 'retired' and retired_at < now() - make_interval(secs => greatest($1, 10)))
          for no key update skip locked",
     )
     .bind(kept.as_secs_f64())
@@ -131,7 +131,7 @@ pub async fn retire(pool: &PgPool, kept: Duration) -> Result<(), sqlx::Error> {
     .await?;
     sqlx::query(
         "update tidewell.index_versions set state = 'dropping'
-         where index_id = any($2) and state = 'retired' and retired_at < now() - make_interval(secs => greatest($1, 60))
+         where index_id = any($2) and state = 'retired' and retired_at < now() - make_interval(secs => greatest($1, 10))
            and not exists (select from tidewell.reindexes
                            where reindexes.index_id = index_versions.index_id and status in ('queued', 'running'))",
     )

@@ -57,16 +57,23 @@ pub async fn read(
     .await
 }
 
-/// Strikes changes off the list, unless the document has changed again.
+/// Strikes changes off the list, unless the document has changed again. One that a settlement holds is changing: waiting for it would
+/// be in vain, and can't be, for the settlement may wait for another one that is struck here.
 pub async fn strike(
     conn: &mut PgConnection,
     (index_id, number): (Uuid, i32),
     changed: &[Changed],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "delete from tidewell.version_changes
-         using unnest($3::text[], $4::bigint[]) as taken (id, listed)
-         where index_id = $1 and number = $2 and document_id = taken.id and document_version = taken.listed",
+        "with struck as materialized (
+             select document_id
+             from tidewell.version_changes
+             join unnest($3::text[], $4::bigint[]) as taken (id, listed) on taken.id = document_id
+             where index_id = $1 and number = $2 and document_version = taken.listed
+             for update of version_changes skip locked
+         )
+         delete from tidewell.version_changes using struck
+         where index_id = $1 and number = $2 and version_changes.document_id = struck.document_id",
     )
     .bind(index_id)
     .bind(number)
@@ -85,7 +92,8 @@ pub async fn add(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into tidewell.version_changes (index_id, number, document_id, document_version)
-         select distinct $1, $2, id, 0 from unnest($3::text[]) as doubted (id)
+         -- In the order in which settlements list them.
+         select distinct $1::uuid, $2::int, id collate \"C\", 0 from unnest($3::text[]) as doubted (id) order by 3
          on conflict (index_id, number, document_id) do nothing",
     )
     .bind(index_id)
