@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
-    eventually,
-    meanings::Meanings,
+    eventually, meanings,
+    openai::{Fault, OpenAi},
     stack::{Setting, Stack, Tenant},
     syncing::Syncing,
 };
@@ -22,12 +22,12 @@ const ODD: &str = "odd\\`id";
 struct Shop {
     stack: Stack,
     tenant: Tenant,
-    meanings: Meanings,
+    meanings: OpenAi,
 }
 
 impl Shop {
     async fn open() -> Self {
-        let meanings = Meanings::start().await;
+        let meanings = meanings::start().await;
         let setting = Setting::fresh().await.with("TIDEWELL_OPENAI_BASE_URL", &meanings.url);
         let stack = Stack::of(setting).await;
         let tenant = Tenant::make(stack.operator(), "shop", index()).await;
@@ -229,7 +229,7 @@ async fn a_search_by_meaning_that_can_not_be_made_says_what_to_change() {
     assert_eq!(search_as(&empty.client, json!({ "q": "sea", "mode": "vector" })).await["found"], 0);
     assert_eq!(search_as(&empty.client, json!({ "q": "sea", "mode": "hybrid" })).await["found"], 0);
 
-    shop.meanings.set_away(true);
+    shop.meanings.set(Fault::Unavailable);
     let answer = client.post(SEARCH, &json!({ "q": "a new question", "mode": "hybrid" })).await;
     answer.problem(503, "unavailable");
     assert!(
@@ -269,7 +269,7 @@ async fn vectors_of_another_model_are_never_compared() {
 
 #[tokio::test]
 async fn a_synced_table_is_searched_by_meaning_in_the_shape_of_typesenses_answers() {
-    let meanings = Meanings::start().await;
+    let meanings = meanings::start().await;
     let syncing = Syncing::of(Setting::fresh().await.with("TIDEWELL_OPENAI_BASE_URL", &meanings.url)).await;
     syncing
         .sql(
@@ -303,7 +303,7 @@ async fn a_synced_table_is_searched_by_meaning_in_the_shape_of_typesenses_answer
     let found = search(json!({ "mode": "vector", "per_page": 1 })).await.expect(200)["data"]["result"].clone();
     assert_eq!((ids(&found).len(), &found["found"]), (1, &json!(3)));
     assert_eq!(search(json!({ "mode": "hybrid", "sort_by": "id:asc" })).await.status, 400);
-    meanings.set_away(true);
+    meanings.set(Fault::Unavailable);
     search(json!({ "mode": "hybrid", "q": "a new question" })).await.expect(503);
 }
 

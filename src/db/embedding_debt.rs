@@ -20,7 +20,10 @@ pub async fn add(conn: &mut PgConnection, index_id: Uuid, document_ids: &[String
 pub async fn debtors(pool: &PgPool) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar(
         "select id from tidewell.indexes
-         where exists (select from tidewell.embedding_debts where index_id = indexes.id) order by id",
+         -- Asked every second: where there are none at all, no index is looked at.
+         where exists (select from tidewell.embedding_debts)
+           and exists (select from tidewell.embedding_debts where index_id = indexes.id)
+         order by id",
     )
     .fetch_all(pool)
     .await

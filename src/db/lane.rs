@@ -50,18 +50,6 @@ pub async fn release(pool: &PgPool, lease: Lease) -> Result<(), sqlx::Error> {
         .map(drop)
 }
 
-/// Gives back every lane that workers whose names begin with `prefix` hold; how many that were. All of them must be dead.
-pub async fn release_all(pool: &PgPool, prefix: &str) -> Result<u64, sqlx::Error> {
-    sqlx::query(
-        "update tidewell.lanes set leased_until = '-infinity'
-         where starts_with(leased_by, $1) and leased_until > clock_timestamp()",
-    )
-    .bind(prefix)
-    .execute(pool)
-    .await
-    .map(|released| released.rows_affected())
-}
-
 /// Whether a lease that was renewed may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewed {
@@ -109,13 +97,8 @@ pub async fn want_all(pool: &PgPool, index_id: Uuid, term: Duration) -> Result<(
     .map(drop)
 }
 
-/// Takes all lanes of an index, or none: for who has asked for them.
-pub async fn lease_all(
-    pool: &PgPool,
-    index_id: Uuid,
-    worker: &str,
-    term: Duration,
-) -> Result<Option<Vec<Lease>>, sqlx::Error> {
+/// Takes all lanes of an index, or none, where somebody holds one: for who has asked for them.
+pub async fn lease_all(pool: &PgPool, index_id: Uuid, worker: &str, term: Duration) -> Result<Vec<Lease>, sqlx::Error> {
     let mut tx = pool.begin().await?;
     lock_all(&mut tx, index_id).await?;
     let leased: Vec<(i16, i64)> = sqlx::query_as(
@@ -131,8 +114,7 @@ pub async fn lease_all(
     .fetch_all(&mut *tx)
     .await?;
     tx.commit().await?;
-    let leases = leased.into_iter().map(|(lane, fence)| Lease { lane: Lane { index_id, lane }, fence, term });
-    Ok(Some(leases.collect::<Vec<_>>()).filter(|leases| !leases.is_empty()))
+    Ok(leased.into_iter().map(|(lane, fence)| Lease { lane: Lane { index_id, lane }, fence, term }).collect())
 }
 
 /// Renews the leases of all lanes of an index; false where one is lost and the transaction must be rolled back.

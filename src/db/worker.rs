@@ -42,6 +42,25 @@ pub async fn leave(pool: &PgPool, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query("delete from tidewell.workers where name = $1").bind(name).execute(pool).await.map(drop)
 }
 
+/// Gives back everything that workers whose names begin with `prefix` hold: lanes, sync jobs and reindexes; how many those were. All of
+/// them must be dead.
+pub async fn release_all(pool: &PgPool, prefix: &str) -> Result<u64, sqlx::Error> {
+    macro_rules! release {
+        ($table:literal) => {
+            concat!(
+                "update ",
+                $table,
+                " set leased_until = '-infinity' where starts_with(leased_by, $1) and leased_until > clock_timestamp()"
+            )
+        };
+    }
+    let mut released = 0;
+    for statement in [release!("tidewell.lanes"), release!("tidewell.sync_states"), release!("tidewell.reindexes")] {
+        released += sqlx::query(statement).bind(prefix).execute(pool).await?.rows_affected();
+    }
+    Ok(released)
+}
+
 /// Takes workers whose names begin with `prefix` off the list. All of them must be dead.
 pub async fn forget_all(pool: &PgPool, prefix: &str) -> Result<(), sqlx::Error> {
     sqlx::query("delete from tidewell.workers where starts_with(name, $1)").bind(prefix).execute(pool).await.map(drop)

@@ -29,7 +29,7 @@ pub(super) struct Importer<'a> {
     /// Imports at once, all ranges together.
     pub(super) places: Semaphore,
     pub(super) at_once: usize,
-    /// What documents are embedded from; `None` where they have no vectors, or bring them along.
+    /// What documents are embedded from; `None` where they have no vectors. Whatever an index does without them, this waits.
     pub(super) embeds: Option<Embeds>,
 }
 
@@ -44,27 +44,37 @@ pub(super) struct Refusal {
 }
 
 /// A document and its place.
-type Line<'a> = (usize, Cow<'a, str>);
+pub(super) type Line<'a> = (usize, Cow<'a, str>);
 
 impl Importer<'_> {
-    /// Upserts documents; gives those that were refused.
+    /// Gives documents their vectors and upserts them; gives those that were refused.
     ///
     /// # Errors
-    /// Where the backend is away: what was sent may or may not have been applied.
+    /// Where the backend or the model is away: what was sent may or may not have been applied.
     pub(super) async fn upsert(&self, documents: &[&str]) -> Result<Vec<Refusal>, Stop> {
         let lines = documents.iter().copied().map(Cow::Borrowed).enumerate();
-        // Boxed, or the compiler can't prove that the run is `Send`.
-        let sends: Vec<BoxFuture<'_, _>> =
-            batches(lines, self.batch_size).into_iter().map(|batch| self.embed_and_send(batch).boxed()).collect();
+        let batches = batches(lines, self.batch_size).into_iter();
+        self.side_by_side(batches.map(|batch| self.embed_and_send(batch).boxed())).await
+    }
+
+    /// As [`Importer::upsert`], of documents that bring their vectors along.
+    pub(super) async fn import(&self, lines: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
+        let batches = batches(lines, self.batch_size).into_iter();
+        self.side_by_side(batches.map(|batch| self.send_in_turn(batch).boxed())).await
+    }
+
+    // Boxed, or the compiler can't prove that the run is `Send`.
+    async fn side_by_side<'a>(
+        &self,
+        sends: impl Iterator<Item = BoxFuture<'a, Result<Vec<Refusal>, Stop>>>,
+    ) -> Result<Vec<Refusal>, Stop> {
+        let sends: Vec<_> = sends.collect();
         let refused: Vec<Vec<Refusal>> = stream::iter(sends).buffer_unordered(self.at_once).try_collect().await?;
         Ok(refused.concat())
     }
 
     /// Without a place while it embeds: meanwhile other batches are imported.
     async fn embed_and_send(&self, batch: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
-        if self.embeds.is_none() {
-            return self.send_in_turn(batch).await;
-        }
         let (lines, mut refused) = self.embed(batch).await?;
         // Vectors may be much larger than what they are made of.
         for batch in batches(lines, self.batch_size) {
@@ -74,9 +84,15 @@ impl Importer<'_> {
     }
 
     /// Gives documents their vectors; those whose texts the model does not take are refused.
-    async fn embed<'a>(&self, batch: Vec<Line<'a>>) -> Result<(Vec<Line<'a>>, Vec<Refusal>), Stop> {
+    pub(super) async fn embed<'a>(&self, batch: Vec<Line<'a>>) -> Result<(Vec<Line<'a>>, Vec<Refusal>), Stop> {
+        if self.embeds.is_none() {
+            return Ok((batch, vec![]));
+        }
         let bodies: Vec<&str> = batch.iter().map(|(_, document)| document.as_ref()).collect();
         let vectors = self.worker.vectors(self.embeds.as_ref(), bodies.into_iter()).await?;
+        if vectors.are_due() {
+            return Err(Stop::Pause("the model is away".to_owned()));
+        }
         let (mut lines, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
         for (place, (position, document)) in batch.into_iter().enumerate() {
             if let Some(message) = vectors.refusal(place) {

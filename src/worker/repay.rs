@@ -29,8 +29,9 @@ async fn step(worker: &Worker, index_id: Uuid) -> Result<bool, sqlx::Error> {
     let bodies = record::bodies(&worker.pool, index_id, &ids).await?;
     let Some(version) = db::version::find(&worker.pool, index_id, index.version).await? else { return Ok(false) };
     // The model as the collection knows it: another one is no reason to try again.
-    let Ok(target) = worker.make_collection(&version).await else { return Ok(false) };
-    match worker.vectors(target.embeds.as_ref(), bodies.iter().map(String::as_str)).await {
+    let Ok(embeds) = worker.embeds(&version).await else { return Ok(false) };
+    let embeds = embeds.map(|(_, embeds)| embeds);
+    match worker.vectors(embeds.as_ref(), bodies.iter().map(String::as_str)).await {
         Ok(vectors) if !vectors.are_due() => {}
         _ => return Ok(false),
     }

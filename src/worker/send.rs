@@ -59,12 +59,12 @@ impl Request {
         let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
         for (n, item) in batch.items.iter_mut().enumerate() {
             match &mut item.action {
-                Action::Upsert(_) if vectors.refusal(n).is_some() => {
-                    let (code, message) =
-                        ("embedding_refused".to_owned(), vectors.refusal(n).unwrap_or_default().to_owned());
-                    outcomes[n] = Outcome::Refused { code, message };
-                }
                 Action::Upsert(body) => {
+                    if let Some(message) = vectors.refusal(n) {
+                        let (code, message) = ("embedding_refused".to_owned(), message.to_owned());
+                        outcomes[n] = Outcome::Refused { code, message };
+                        continue;
+                    }
                     // Taken, so that a body is held once.
                     let body = std::mem::take(body);
                     push_line(&mut lines, index.organization_id, item.document_version, vectors.of(n), &body);

@@ -87,13 +87,7 @@ impl Worker {
 
     /// Makes a version's collection where it is missing.
     pub(super) async fn make_collection(&self, version: &Version) -> Result<Target, NoTarget> {
-        let (dimensions, embeds) = match &version.embedding {
-            None => (None, None),
-            Some(embedding) => {
-                let (dimensions, without) = self.judge_vectors(version, embedding).await?;
-                (Some(dimensions), Some(Embeds { embedding: embedding.0.clone(), without }))
-            }
-        };
+        let (dimensions, embeds) = self.embeds(version).await?.unzip();
         // Not asked for but made: a node that replays its log answers questions from an older state.
         let created = self
             .typesense
@@ -108,6 +102,13 @@ impl Worker {
             tracing::info!(index_id = %version.index_id, collection = version.collection, "made the collection");
         }
         Ok(Target { collection: version.collection.clone(), embeds })
+    }
+
+    /// What a version's documents are embedded from, and how many dimensions its vectors have; `None` where it has none.
+    pub(super) async fn embeds(&self, version: &Version) -> Result<Option<(usize, Embeds)>, NoTarget> {
+        let Some(embedding) = &version.embedding else { return Ok(None) };
+        let (dimensions, without) = self.judge_vectors(version, embedding).await?;
+        Ok(Some((dimensions, Embeds { embedding: embedding.0.clone(), without })))
     }
 
     /// How many dimensions a version's vectors have, and why none can be put beside them now, if so. Vectors of two models can't be

@@ -64,10 +64,15 @@ pub struct OpenAi {
 
 impl OpenAi {
     pub async fn start() -> Self {
+        Self::with(vector).await
+    }
+
+    /// One that makes vectors of its own kind.
+    pub async fn with(vector: fn(&str) -> Vec<f32>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
         let seen = Arc::<Mutex<Seen>>::default();
-        let router = Router::new().route("/v1/embeddings", post(answer)).with_state(seen.clone());
+        let router = Router::new().route("/v1/embeddings", post(answer)).with_state((seen.clone(), vector));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, seen }
     }
@@ -114,7 +119,10 @@ struct Question {
     dimensions: Option<usize>,
 }
 
-async fn answer(State(seen): State<Arc<Mutex<Seen>>>, headers: HeaderMap, Json(question): Json<Question>) -> Response {
+/// What it has seen, and how it makes a vector.
+type Service = (Arc<Mutex<Seen>>, fn(&str) -> Vec<f32>);
+
+async fn answer(State((seen, vector)): State<Service>, headers: HeaderMap, Json(question): Json<Question>) -> Response {
     let fault = {
         let mut seen = seen.lock().expect("unbroken");
         seen.requests += 1;
@@ -140,11 +148,16 @@ async fn answer(State(seen): State<Arc<Mutex<Seen>>>, headers: HeaderMap, Json(q
     if texts.iter().any(|text| text.is_empty() || text.contains(UNWANTED)) {
         return (StatusCode::BAD_REQUEST, refusal("invalid_input")).into_response();
     }
-    let dimensions = question.dimensions.unwrap_or(DIMENSIONS) - usize::from(fault == Fault::OtherDimensions);
+    let numbers = |text: &str| {
+        let mut vector = vector(text);
+        let dimensions = question.dimensions.unwrap_or(vector.len()) - usize::from(fault == Fault::OtherDimensions);
+        vector.truncate(dimensions);
+        vector
+    };
     let mut items: Vec<Value> = texts
         .iter()
         .enumerate()
-        .map(|(index, text)| json!({ "object": "embedding", "index": index, "embedding": vector(text)[..dimensions] }))
+        .map(|(index, text)| json!({ "object": "embedding", "index": index, "embedding": numbers(text) }))
         .collect();
     // In an order of its own.
     items.reverse();

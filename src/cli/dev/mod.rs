@@ -178,11 +178,9 @@ async fn demo(
 
 /// Takes what dead processes of this folder have left behind. It is locked, so none of them lives.
 async fn take_over(pool: &PgPool, workers: &str) -> Result<(), sqlx::Error> {
-    let released = db::lane::release_all(pool, workers).await?
-        + db::sync::lease::release_all(pool, workers).await?
-        + db::reindex::lease::release_all(pool, workers).await?;
+    let released = db::worker::release_all(pool, workers).await?;
     if released > 0 {
-        tracing::info!(released, "took over the lanes and sync jobs that a dead process held");
+        tracing::info!(released, "took over what a dead process held");
     }
     db::worker::forget_all(pool, workers).await
 }

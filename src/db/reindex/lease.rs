@@ -90,18 +90,6 @@ pub async fn release(pool: &PgPool, lease: Lease, wait: Duration, reason: Option
     .map(drop)
 }
 
-/// Gives back every reindex that workers whose names begin with `prefix` hold; how many that were. All of them must be dead.
-pub async fn release_all(pool: &PgPool, prefix: &str) -> Result<u64, sqlx::Error> {
-    sqlx::query(
-        "update tidewell.reindexes set leased_until = '-infinity'
-         where starts_with(leased_by, $1) and leased_until > clock_timestamp()",
-    )
-    .bind(prefix)
-    .execute(pool)
-    .await
-    .map(|released| released.rows_affected())
-}
-
 /// How far a reindex has come since it was last written down.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {

@@ -45,6 +45,24 @@ pub async fn read(
     .await
 }
 
+/// The next documents behind `after`, `limit` at most, each with its version alone.
+pub async fn versions(
+    pool: &PgPool,
+    index_id: Uuid,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select document_id, version from tidewell.documents
+         where index_id = $1 and document_id > $2 and body is not null order by document_id limit $3",
+    )
+    .bind(index_id)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
 /// The bodies of documents, of those that are there.
 pub async fn bodies(pool: &PgPool, index_id: Uuid, document_ids: &[String]) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(

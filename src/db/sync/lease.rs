@@ -61,15 +61,3 @@ pub async fn release(pool: &PgPool, lease: &Lease) -> Result<(), sqlx::Error> {
         .await
         .map(drop)
 }
-
-/// Gives back every job that workers whose names begin with `prefix` hold; how many that were. All of them must be dead.
-pub async fn release_all(pool: &PgPool, prefix: &str) -> Result<u64, sqlx::Error> {
-    sqlx::query(
-        "update tidewell.sync_states set leased_until = '-infinity'
-         where starts_with(leased_by, $1) and leased_until > clock_timestamp()",
-    )
-    .bind(prefix)
-    .execute(pool)
-    .await
-    .map(|released| released.rows_affected())
-}

@@ -4,12 +4,12 @@
 use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
 
 use super::{
-    Run, Writing,
+    Run,
     write::{Document, Progress},
 };
 use crate::{
     db::reindex::{Phase, lease, record},
-    worker::stop::Stop,
+    worker::{import::Importer, stop::Stop},
 };
 
 /// Pages that are read and not settled, at most.
@@ -17,7 +17,7 @@ const AHEAD: usize = 4;
 
 impl Run<'_> {
     /// Copies what the record holds behind where the last one stopped.
-    pub(super) async fn copy(&self, writing: &Writing<'_>) -> Result<(), Stop> {
+    pub(super) async fn copy(&self, importer: &Importer<'_>) -> Result<(), Stop> {
         let Some(mut position) = self.reindex.position.clone() else { return Ok(()) };
         let mut under_way = FuturesOrdered::new();
         let mut is_read = false;
@@ -32,7 +32,7 @@ impl Run<'_> {
                     }
                 }
                 let end = position.clone();
-                under_way.push_back(async move { Ok::<_, Stop>((self.write(writing, page).await?, end)) }.boxed());
+                under_way.push_back(async move { Ok::<_, Stop>((self.write(importer, page).await?, end)) }.boxed());
             }
             let Some(written) = under_way.next().await else { break };
             let (written, end) = written?;

@@ -22,7 +22,6 @@ use uuid::Uuid;
 pub(super) use self::{aliases::mend_aliases, drop::drop_versions};
 use super::{
     Worker,
-    embedding::Embeds,
     import::Importer,
     stop::Stop,
     target::{NoTarget, Target},
@@ -57,12 +56,6 @@ struct Run<'a> {
     version: &'a Version,
     /// All lanes of the index, while they are held.
     held: Mutex<Vec<db::lane::Lease>>,
-}
-
-/// What documents are written by.
-struct Writing<'a> {
-    importer: Importer<'a>,
-    embeds: Option<Embeds>,
 }
 
 /// `run_reindex`: the wake-up is done once the work is under way beside it; what must not be lost is in the database.
@@ -118,9 +111,7 @@ impl Worker {
         // What was given up is in nobody's way for long.
         drop_versions(self).await
     }
-}
 
-impl Worker {
     /// For how long a request that nobody waits for may still be alive: its sender would have waited for its answer.
     fn reindex_doubt(&self) -> Duration {
         self.options.import_timeout + self.options.doubt
@@ -141,16 +132,16 @@ impl Run<'_> {
         if self.reindex.cancel_requested {
             return Err(Stop::Cancelled);
         }
-        let writing = self.prepare().await?;
+        let importer = self.prepare().await?;
         if self.reindex.kind == Kind::InPlace {
             return self.extend_in_place().await;
         }
-        self.copy(&writing).await?;
-        self.swap(&writing).await
+        self.copy(&importer).await?;
+        self.swap(&importer).await
     }
 
     /// Makes sure that there is a collection to write to.
-    async fn prepare(&self) -> Result<Writing<'_>, Stop> {
+    async fn prepare(&self) -> Result<Importer<'_>, Stop> {
         let Worker { typesense, options, .. } = self.worker;
         let target = self.worker.make_collection(self.version).await.map_err(|error| match error {
             NoTarget::Database(error) => Stop::Database(error),
@@ -161,7 +152,7 @@ impl Run<'_> {
         if let Some(reason) = embeds.as_ref().and_then(|embeds| embeds.without.clone()) {
             return Err(Stop::Pause(reason));
         }
-        let importer = Importer {
+        Ok(Importer {
             worker: self.worker,
             typesense: typesense.clone(),
             collection,
@@ -170,10 +161,8 @@ impl Run<'_> {
             delay: Duration::ZERO,
             places: Semaphore::new(IMPORTS_AT_ONCE),
             at_once: IMPORTS_AT_ONCE,
-            // Documents bring theirs along.
-            embeds: None,
-        };
-        Ok(Writing { importer, embeds })
+            embeds,
+        })
     }
 
     /// Returns when the work has to stop, with the reason.

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tidewell_jobs::ProjectLane;
 use tokio::time::Instant;
 
-use super::{Run, Writing};
+use super::Run;
 use crate::{
     db::{
         self,
         reindex::{Phase, flight, refusal, swap},
     },
     domain::lane::LANES,
-    worker::stop::Stop,
+    worker::{import::Importer, stop::Stop},
 };
 
 /// Changes that are few enough to be written while the lanes are held.
@@ -35,21 +35,21 @@ const LETTERS: i64 = 1000;
 
 impl Run<'_> {
     /// Catches up and makes the version the live one.
-    pub(super) async fn swap(&self, writing: &Writing<'_>) -> Result<(), Stop> {
+    pub(super) async fn swap(&self, importer: &Importer<'_>) -> Result<(), Stop> {
         loop {
-            self.approach(writing).await?;
+            self.approach(importer).await?;
             self.judge_refused().await?;
             if self.hold().await? {
-                return self.put_in_place(writing).await;
+                return self.put_in_place(importer).await;
             }
         }
     }
 
     /// Catches up until little is left, and nothing that was sent by others is in doubt.
-    async fn approach(&self, writing: &Writing<'_>) -> Result<(), Stop> {
+    async fn approach(&self, importer: &Importer<'_>) -> Result<(), Stop> {
         let mut before = i64::MAX;
         for _ in 0..MOST_ROUNDS {
-            let changed = self.catch_up(writing, Phase::CatchingUp).await?;
+            let changed = self.catch_up(importer, Phase::CatchingUp).await?;
             if changed <= FEW || changed >= before {
                 break;
             }
@@ -64,7 +64,7 @@ impl Run<'_> {
             }
             tracing::debug!(reindex_id = %self.reindex.id, ?in_doubt, flying, "requests are in doubt");
             tokio::time::sleep(Duration::from_secs_f64(in_doubt.unwrap_or(0.5).clamp(0.05, 0.5))).await;
-            self.catch_up(writing, Phase::CatchingUp).await?;
+            self.catch_up(importer, Phase::CatchingUp).await?;
         }
     }
 
@@ -88,21 +88,21 @@ impl Run<'_> {
         let until = Instant::now() + ASKED_FOR;
         while Instant::now() < until {
             let leased = db::lane::lease_all(&worker.pool, index.id, &worker.options.name, lease.term).await?;
-            if let Some(leased) = leased {
+            if !leased.is_empty() {
                 *self.held() = leased;
                 return Ok(true);
             }
             tokio::time::sleep(AGAIN).await;
         }
-        db::lane::release_wanted(&mut *worker.pool.acquire().await.map_err(Stop::Database)?, index.id, &[]).await?;
+        db::lane::release_wanted(&mut *worker.pool.acquire().await?, index.id, &[]).await?;
         Ok(false)
     }
 
     /// While the lanes are held: writes the rest, verifies, and makes the version the live one.
-    async fn put_in_place(&self, writing: &Writing<'_>) -> Result<(), Stop> {
+    async fn put_in_place(&self, importer: &Importer<'_>) -> Result<(), Stop> {
         let Self { worker, index, reindex, .. } = self;
         let began = Instant::now();
-        while self.catch_up(writing, Phase::Swapping).await? > 0 {}
+        while self.catch_up(importer, Phase::Swapping).await? > 0 {}
         self.judge_refused().await?;
         self.verify().await?;
         let held = self.held().clone();

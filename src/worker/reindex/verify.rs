@@ -4,16 +4,15 @@ use rand::seq::IndexedRandom;
 
 use super::Run;
 use crate::{
-    db::{
-        self,
-        reindex::{record, refusal},
-    },
+    db::reindex::{record, refusal},
     domain::document::VERSION_FIELD,
     worker::stop::Stop,
 };
 
 /// Documents that are looked at one by one.
 const SAMPLE: usize = 200;
+/// Documents of each of the places that the sample is taken from.
+const PAGE: i64 = 1000;
 
 impl Run<'_> {
     /// Compares counts, and a sample of versions. Called while nothing changes.
@@ -45,27 +44,25 @@ impl Run<'_> {
 
     async fn verify_sample(&self, refused: &[&str]) -> Result<(), Stop> {
         let Self { worker, index, version, .. } = self;
-        let mut ids = Vec::new();
-        let (rows, bytes) = self.page_size();
+        let mut versions = record::versions(&worker.pool, index.id, "", PAGE).await?;
         for _ in 0..4 {
             // From anywhere: ids of whatever kind are spread among two letters.
             let after: String = (0..2).map(|_| char::from(rand::random_range(b' '..b'~'))).collect();
-            ids.extend(record::read(&worker.pool, index.id, &after, rows, bytes).await?);
+            versions.extend(record::versions(&worker.pool, index.id, &after, PAGE).await?);
         }
-        ids.extend(record::read(&worker.pool, index.id, "", rows, bytes).await?);
-        let ids: Vec<String> = ids.sample(&mut rand::rng(), SAMPLE).map(|found| found.document_id.clone()).collect();
-        let asked: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !refused.contains(id)).collect();
-        let found = worker.typesense.field_of(&version.collection, &asked, VERSION_FIELD).await?;
-        let records = db::flight::records(&worker.pool, index.id, &ids).await?;
-        let differs = records.iter().filter(|record| asked.contains(&record.document_id.as_str())).find(|record| {
-            let found = found.get(&record.document_id).and_then(|version| version.as_ref()?.as_i64());
-            found != Some(record.version)
+        versions.retain(|(id, _)| !refused.contains(&id.as_str()));
+        let sample: Vec<&(String, i64)> = versions.sample(&mut rand::rng(), SAMPLE).collect();
+        let ids: Vec<&str> = sample.iter().map(|(id, _)| id.as_str()).collect();
+        let found = worker.typesense.field_of(&version.collection, &ids, VERSION_FIELD).await?;
+        let differs = sample.into_iter().find(|(id, version)| {
+            let found = found.get(id).and_then(|found| found.as_ref()?.as_i64());
+            found != Some(*version)
         });
         match differs {
             None => Ok(()),
-            Some(record) => Err(Stop::Fail(format!(
-                "{} does not hold {:?} as the record has it: it was not put in place, ask for it again",
-                version.collection, record.document_id
+            Some((id, _)) => Err(Stop::Fail(format!(
+                "{} does not hold {id:?} as the record has it: it was not put in place, ask for it again",
+                version.collection
             ))),
         }
     }

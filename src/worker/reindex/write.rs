@@ -1,8 +1,10 @@
-//! Writing documents to a version that is not live: with their vectors, under a flight, judged line by line.
+//! Importer documents to a version that is not live: with their vectors, under a flight, judged line by line.
+
+use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::{Run, Writing};
+use super::Run;
 use crate::{
     db::reindex::{
         Phase,
@@ -11,7 +13,7 @@ use crate::{
         lease::{self, Step},
         refusal::{self, Refusal},
     },
-    worker::{payload::push_line, stop::Stop},
+    worker::{import::Importer, payload::push_line, stop::Stop},
 };
 
 /// A document as the record has it.
@@ -40,38 +42,36 @@ pub(super) struct Progress<'a> {
 
 impl Run<'_> {
     /// Upserts and deletes documents of different ids.
-    pub(super) async fn write(&self, writing: &Writing<'_>, documents: Vec<Document>) -> Result<Written, Stop> {
-        let worker = self.worker;
-        let bodies = documents.iter().map(|document| document.body.as_deref().unwrap_or_default());
-        let vectors = worker.vectors(writing.embeds.as_ref(), bodies).await?;
-        if vectors.are_due() {
-            return Err(Stop::Pause("the model is away".to_owned()));
-        }
-        let ids: Vec<&str> = documents.iter().map(|document| document.id.as_str()).collect();
-        let flight = flight::open(&worker.pool, self.lease, self.id(), &ids).await?.ok_or(Stop::LeaseLost)?;
-        let (mut lines, mut sent, mut deleted, mut refused) = (vec![], vec![], vec![], vec![]);
-        for (place, document) in documents.iter().enumerate() {
+    pub(super) async fn write(&self, importer: &Importer<'_>, documents: Vec<Document>) -> Result<Written, Stop> {
+        let (mut lines, mut sent, mut deleted) = (vec![], vec![], vec![]);
+        for document in &documents {
             let Some(body) = &document.body else {
                 deleted.push(document.id.as_str());
                 continue;
             };
-            if let Some(message) = vectors.refusal(place) {
-                refused.push(refusal(&document.id, "embedding_refused".to_owned(), message.to_owned()));
-                continue;
-            }
             let mut line = String::with_capacity(body.len() + 128);
-            push_line(&mut line, self.index.organization_id, document.version, vectors.of(place), body);
-            lines.push(line);
+            push_line(&mut line, self.index.organization_id, document.version, None, body);
+            line.truncate(line.trim_end().len());
+            lines.push(Cow::Owned(line));
             sent.push(document.id.as_str());
         }
-        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
-        let (answers, ()) = futures::try_join!(writing.importer.upsert(&lines), async {
+        // Before the flight is opened: while a model is away nothing is in doubt.
+        let (lines, mut refused) = importer.embed(lines.into_iter().enumerate().collect()).await?;
+        let ids: Vec<&str> = documents.iter().map(|document| document.id.as_str()).collect();
+        let flight = flight::open(&self.worker.pool, self.lease, self.id(), &ids).await?.ok_or(Stop::LeaseLost)?;
+        let (others, ()) = futures::try_join!(importer.import(lines), async {
             match deleted.is_empty() {
                 true => Ok(()),
-                false => writing.importer.delete(&deleted).await,
+                false => importer.delete(&deleted).await,
             }
         })?;
-        refused.extend(answers.into_iter().map(|answer| refusal(sent[answer.position], answer.code, answer.message)));
+        refused.extend(others);
+        let refused = refused.into_iter().map(|refused| Refusal {
+            document_id: sent[refused.position].to_owned(),
+            code: refused.code,
+            message: refused.message,
+        });
+        let refused = refused.collect();
         Ok(Written { ids: ids.into_iter().map(str::to_owned).collect(), flight, refused })
     }
 
@@ -91,8 +91,4 @@ impl Run<'_> {
         flight::close(&mut tx, flight).await?;
         Ok(tx.commit().await?)
     }
-}
-
-fn refusal(id: &str, code: String, message: String) -> Refusal {
-    Refusal { document_id: id.to_owned(), code, message }
 }
