@@ -9,6 +9,7 @@ mod error;
 mod gate;
 mod import;
 mod payload;
+mod pipeline;
 mod project_lane;
 mod prune_finished;
 mod read_back_flights;

@@ -28,11 +28,17 @@ pub(super) fn push_line(lines: &mut String, organization_id: Uuid, version: i64,
     lines.push('\n');
 }
 
+/// The length that vectors are written with. Typesense compares their directions alone, and parses a stored document with all its digits
+/// for every hit: whole numbers of at most four take it a third of the time that the model's own take, and move a cosine by some 1e-5.
+const VECTOR_LENGTH: f64 = 10_000.0;
+
 /// Appends the field of a vector, with the comma before it.
 fn push_vector(lines: &mut String, vector: &[f32]) {
+    let length = vector.iter().map(|&number| f64::from(number).powi(2)).sum::<f64>().sqrt();
+    let scale = VECTOR_LENGTH / length.max(f64::MIN_POSITIVE);
     let _ = write!(lines, r#","{VECTOR_FIELD}":["#);
     for (n, number) in vector.iter().enumerate() {
-        let _ = write!(lines, "{}{number}", if n == 0 { "" } else { "," });
+        let _ = write!(lines, "{}{}", if n == 0 { "" } else { "," }, (f64::from(*number) * scale).round() as i32);
     }
     lines.push(']');
 }
@@ -47,6 +53,8 @@ pub(super) fn with_vector(body: &str, vector: &[f32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn line(body: &str) -> String {
@@ -63,15 +71,26 @@ mod tests {
     }
 
     #[test]
-    fn a_document_takes_its_vector_along() {
-        let vector = [0.1, -1.5e-7, 3.0];
+    fn a_document_takes_the_direction_of_its_vector_along() {
+        let vector = [0.3, -1.5e-7, -0.4];
         let mut line = String::new();
         push_line(&mut line, Uuid::nil(), 7, Some(&vector), r#"{"id":"a"}"#);
         for document in [line, with_vector("{\"id\":\"a\"} ", &vector)] {
             let document: serde_json::Value = serde_json::from_str(&document).unwrap();
-            let read: Vec<f32> = serde_json::from_value(document["_tidewell_vector"].clone()).unwrap();
-            assert_eq!((document["id"].as_str(), &read[..]), (Some("a"), &vector[..]));
+            assert_eq!((&document["id"], &document["_tidewell_vector"]), (&json!("a"), &json!([6000, 0, -8000])));
         }
+    }
+
+    #[test]
+    fn a_vector_of_any_length_keeps_its_direction() {
+        let written = |vector: &[f32]| {
+            let mut field = String::new();
+            push_vector(&mut field, vector);
+            field
+        };
+        assert_eq!(written(&[3e-20, 4e-20]), written(&[0.6, 0.8]));
+        assert_eq!(written(&[3e15, 4e15]), written(&[0.6, 0.8]));
+        assert!(written(&[0.0, 0.0]).ends_with(":[0,0]"));
     }
 
     #[test]

@@ -1,48 +1,56 @@
 //! Filling a new version from the record: reading goes ahead, several pages are written side by side, and each is settled in the order
 //! of ids, so that who is killed goes on behind the last one.
 
-use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
+use futures::FutureExt;
+use tokio::sync::mpsc;
 
 use super::{
     Run,
-    write::{Document, Progress},
+    write::{Document, Progress, Written},
 };
 use crate::{
     db::reindex::{Phase, lease, record},
-    worker::{import::Importer, stop::Stop},
+    worker::{import::Importer, pipeline::write_in_order, stop::Stop},
 };
-
-/// Pages that are read and not settled, at most.
-const AHEAD: usize = 4;
 
 impl Run<'_> {
     /// Copies what the record holds behind where the last one stopped.
     pub(super) async fn copy(&self, importer: &Importer<'_>) -> Result<(), Stop> {
         let Some(mut position) = self.reindex.position.clone() else { return Ok(()) };
-        let mut under_way = FuturesOrdered::new();
-        let mut is_read = false;
-        loop {
-            while !is_read && under_way.len() < AHEAD {
+        let (found, to_write) = mpsc::channel(1);
+        let (written, mut to_settle) = mpsc::channel::<(Written, String)>(1);
+        // Who can't pass something on stops: why is told by whoever does not take it.
+        let reading = async move {
+            loop {
                 let page = self.page(&position).await?;
-                match page.last() {
-                    Some(last) => position.clone_from(&last.id),
-                    None => {
-                        is_read = true;
-                        break;
-                    }
+                let Some(last) = page.last() else { return Ok(()) };
+                position.clone_from(&last.id);
+                if found.send(page).await.is_err() {
+                    return Ok(());
                 }
-                let end = position.clone();
-                under_way.push_back(async move { Ok::<_, Stop>((self.write(importer, page).await?, end)) }.boxed());
             }
-            let Some(written) = under_way.next().await else { break };
-            let (written, end) = written?;
-            let progress = Progress { phase: Phase::Building, position: Some(&end), changed: &[] };
-            self.settle(written, progress).await?;
-        }
+        };
+        // Boxed, or the compiler can't prove that the run is `Send`.
+        let writing = write_in_order(to_write, written, |page| self.write_page(importer, page).boxed());
+        let settling = async move {
+            while let Some((written, end)) = to_settle.recv().await {
+                self.settle(written, Progress { phase: Phase::Building, position: Some(&end), changed: &[] }).await?;
+            }
+            Ok(())
+        };
+        let (read, written, settled): (Result<(), Stop>, Result<(), Stop>, Result<(), Stop>) =
+            futures::join!(reading, writing, settling);
+        settled.and(written).and(read)?;
         match lease::copied(&self.worker.pool, self.lease).await? {
             true => Ok(()),
             false => Err(Stop::LeaseLost),
         }
+    }
+
+    /// Writes a page, and gives the id that it ends with.
+    async fn write_page(&self, importer: &Importer<'_>, page: Vec<Document>) -> Result<(Written, String), Stop> {
+        let end = page.last().map(|document| document.id.clone()).unwrap_or_default();
+        Ok((self.write(importer, page).await?, end))
     }
 
     async fn page(&self, after: &str) -> Result<Vec<Document>, sqlx::Error> {

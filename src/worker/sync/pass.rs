@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt, stream::FuturesOrdered};
+use futures::FutureExt;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +21,8 @@ use crate::{
         settle::{self, Letter, Settlement},
     },
     domain::sync_entry::Entry,
+    worker::pipeline::write_in_order,
 };
-
-/// Ranges that are read and not settled, at most.
-const AHEAD: usize = 4;
 
 /// What a pass writes by.
 pub(super) struct Pass<'a> {
@@ -41,7 +39,7 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Reads, writes and settles every range. What has been settled stays, however the pass ends.
     pub(super) async fn run(&self, mut scan: Scan<'_>) -> Result<(), Stop> {
-        let (found, mut to_write) = mpsc::channel::<Piece>(1);
+        let (found, to_write) = mpsc::channel::<Piece>(1);
         let (written, mut to_settle) = mpsc::channel::<Settlement>(1);
         // Who can't pass something on stops: why is told by whoever does not take it.
         let reading = async move {
@@ -51,21 +49,8 @@ impl Pass<'_> {
             {}
             Ok(())
         };
-        let writing = async move {
-            let mut under_way = FuturesOrdered::new();
-            loop {
-                tokio::select! {
-                    // Boxed, or the compiler can't prove that the run is `Send`.
-                    Some(piece) = to_write.recv(), if under_way.len() < AHEAD => under_way.push_back(self.write(piece).boxed()),
-                    Some(settlement) = under_way.next() => {
-                        if written.send(settlement?).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                    else => return Ok(()),
-                }
-            }
-        };
+        // Boxed, or the compiler can't prove that the run is `Send`.
+        let writing = write_in_order(to_write, written, |piece| self.write(piece).boxed());
         let settling = async move {
             let mut spent = Duration::ZERO;
             while let Some(mut settlement) = to_settle.recv().await {
