@@ -39,7 +39,6 @@ pub(in crate::http) enum By<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Shows {
     Documents,
-    Ids,
     /// Nothing of them: they are counted.
     Facets,
     Both,
@@ -98,11 +97,6 @@ impl Serialize for Request<'_> {
         }
         if let By::Meaning(vector) = part.by {
             request.serialize_entry("vector_query", vector)?;
-        }
-        if part.shows == Shows::Ids {
-            request.serialize_entry("include_fields", "id")?;
-            // No field of a schema: nothing is highlighted. To look for words in a vector takes Typesense a millisecond a document.
-            request.serialize_entry("highlight_fields", "id")?;
         }
         request.serialize_entry("page", &part.page)?;
         request.serialize_entry("per_page", &part.per_page)?;
