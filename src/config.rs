@@ -20,6 +20,9 @@ pub struct Config {
     /// The operator key.
     #[serde(with = "load::optional_text")]
     pub athena_key_12: Option<String>,
+    /// Signs in to the console to look, and change nothing.
+    #[serde(with = "load::optional_text")]
+    pub viewer_key: Option<String>,
     /// The master secret.
     #[serde(with = "load::optional_text")]
     pub secret: Option<String>,
@@ -91,6 +94,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             athena_key_12: None,
+            viewer_key: None,
             secret: None,
             previous_secret: None,
             athena_typesense_allow_http: false,

@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod console;
 pub mod db;
 pub mod dev;
 pub mod domain;

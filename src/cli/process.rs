@@ -6,6 +6,7 @@ use anyhow::Context;
 use sqlx::PgPool;
 use tidewell::{
     config::{Config, home_folder},
+    console,
     db::{self, prune::Keep, reseal::Resealed},
     domain::{backend::PlainHttp, backoff::Backoff, seal::Sealer, secret, sensitive::Sensitive},
     embed::{self, Embedders},
@@ -41,7 +42,8 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
     let plain_http = sealing::plain_http(config, PlainHttp::Nowhere);
     let state = http::State::new(pool, typesense, secrets, limits(config), plain_http, embedders(config)?);
     tracing::info!(address = %listener.local_addr()?, "serving");
-    front_end(listener, state, shutdown).await
+    let keys = ConsoleKeys::of(config, config.athena_key_12.as_deref());
+    front_end(listener, state, keys, shutdown).await
 }
 
 /// `tidewell work`.
@@ -152,15 +154,35 @@ fn needed<'a>(setting: Option<&'a str>, name: &str) -> anyhow::Result<&'a str> {
     setting.with_context(|| format!("{name} is not set (`tidewell dev` brings servers of its own)"))
 }
 
+/// What one signs in to the console with.
+pub(super) struct ConsoleKeys {
+    operator: Option<Sensitive>,
+    viewer: Option<Sensitive>,
+}
+
+impl ConsoleKeys {
+    pub(super) fn of(config: &Config, operator_key: Option<&str>) -> Self {
+        Self { operator: operator_key.map(Sensitive::new), viewer: config.viewer_key.as_ref().map(Sensitive::new) }
+    }
+}
+
 /// Serves until `shutdown`, then lets the answers under way end.
 pub(super) async fn front_end(
     listener: TcpListener,
     state: http::State,
+    keys: ConsoleKeys,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     http::install_recorder()?;
     let stop = shutdown.clone();
-    let serving = axum::serve(listener, http::router(state.clone()))
+    let console = console::Options {
+        api: http::api(state.clone()),
+        pool: state.pool.clone(),
+        operator_key: keys.operator,
+        viewer_key: keys.viewer,
+        shutdown: shutdown.clone(),
+    };
+    let serving = axum::serve(listener, http::served(console::beside_api(console)))
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .into_future();
     let out_of_patience = async {

@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// The key for a use.
-pub(super) fn derive(master_secret: &str, purpose: &str) -> [u8; 32] {
+pub fn derive(master_secret: &str, purpose: &str) -> [u8; 32] {
     let master = Hmac::<Sha256>::new_from_slice(master_secret.as_bytes()).expect("HMAC takes a key of any length");
     master.chain_update(purpose).finalize().into_bytes().into()
 }

@@ -3,7 +3,7 @@
 pub mod backend;
 pub mod backoff;
 pub mod client_url;
-mod derived_key;
+pub mod derived_key;
 pub mod document;
 pub mod embedding;
 pub mod fields;

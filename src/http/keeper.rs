@@ -1,6 +1,9 @@
 //! Who may act on what an organization has: the operator, and a tenant key with `admin` within its own.
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
 
 use super::{Error, caller::Caller, request_id::RequestId};
 use crate::db::dead_letter::Actor;
@@ -20,8 +23,18 @@ impl<S: Sync> FromRequestParts<S> for Keeper {
         caller.require(&["admin"])?;
         let RequestId(request_id) =
             RequestId::from_request_parts(parts, state).await.unwrap_or_else(|never| match never {});
-        Ok(Self { name: caller.name(), caller, request_id })
+        let name = match (&caller, person(&parts.headers)) {
+            (Caller::Operator, Some(person)) => format!("operator ({person})"),
+            _ => caller.name(),
+        };
+        Ok(Self { name, caller, request_id })
     }
+}
+
+/// Who uses the operator's key, as they say: the key is one, people are many.
+fn person(headers: &HeaderMap) -> Option<&str> {
+    let name = headers.get("x-tidewell-actor")?.to_str().ok()?.trim();
+    (1..=100).contains(&name.len()).then_some(name)
 }
 
 impl Keeper {

@@ -53,8 +53,8 @@ pub use error::{Error, Fault, Problem};
 pub use observe::install_recorder;
 pub use state::{Limits, Secrets, State};
 
-/// The whole front end.
-pub fn router(state: State) -> Router {
+/// The API: every route, and who may call it.
+pub fn api(state: State) -> Router {
     let (routes, openapi) = OpenApiRouter::with_openapi(openapi::base())
         .merge(v1())
         // Within the guard: nothing of a body is read, let alone inflated, before its sender is known.
@@ -71,11 +71,16 @@ pub fn router(state: State) -> Router {
         .method_not_allowed_fallback(openapi::method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), caller::guard_v1))
         .layer(cors())
+        .with_state(state)
+}
+
+/// The whole front end, as the network sees it: `routes` are the API's and the console's.
+pub fn served(routes: Router) -> Router {
+    routes
         .layer(middleware::from_fn(early::finish))
         .layer(CatchPanicLayer::custom(request_id::panicked))
         .layer(middleware::from_fn(observe::observe))
         .layer(middleware::from_fn(request_id::carry))
-        .with_state(state)
 }
 
 fn v1() -> OpenApiRouter<State> {

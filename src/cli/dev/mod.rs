@@ -209,8 +209,9 @@ fn processes(
     let pool = db::connect_lazily(&place.database_url, config.database_connections)?;
     let options = process::worker_options(config, worker);
     let sealer = Sealer::new(master_secret, config.previous_secret.as_deref());
+    let keys = process::ConsoleKeys::of(config, Some(&place.operator_key));
     let mut processes = JoinSet::new();
-    processes.spawn(process::front_end(listener, state, stop.clone()));
+    processes.spawn(process::front_end(listener, state, keys, stop.clone()));
     let stop = stop.clone();
     processes.spawn(async move {
         worker::run(pool.clone(), typesense, Some(sealer), embedders, options, stop).await;

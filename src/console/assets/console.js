@@ -1,0 +1,169 @@
+// What makes the console's pages live. Everything else works without it.
+"use strict";
+
+const main = () => document.getElementById("main");
+
+// --- Times: how long ago, beside the exact one in the title.
+
+const AGO = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+function ago(then, now) {
+  const seconds = (then - now) / 1000;
+  if (Math.abs(seconds) < 1) return "now";
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length);
+  return AGO.format(Math.trunc(seconds / length), unit);
+}
+
+function tellTimes(root = document) {
+  const now = Date.now();
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const text = ago(Date.parse(time.dateTime), now);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+setInterval(tellTimes, 1000);
+
+// --- The page as the server renders it now, put into the one that is shown. What somebody is writing into, has opened or has chosen stays.
+
+const isWritten = (form) => form.contains(document.activeElement) || "dirty" in form.dataset;
+
+function morph(from, to) {
+  if (from.isEqualNode(to)) return;
+  if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName || from.id !== to.id) return from.replaceWith(to);
+  if (from.nodeType === Node.TEXT_NODE) {
+    from.data = to.data;
+    return;
+  }
+  if (from.nodeName === "FORM" && isWritten(from)) return;
+  if (from.nodeName === "TIME" && from.dateTime === to.dateTime) return;
+  for (const { name } of [...from.attributes]) {
+    if (!to.hasAttribute(name) && !(from.nodeName === "DETAILS" && name === "open")) from.removeAttribute(name);
+  }
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
+  morphChildren(from, to);
+}
+
+function morphChildren(from, to) {
+  const keyed = new Map([...from.children].filter((child) => child.dataset.key).map((child) => [child.dataset.key, child]));
+  let at = from.firstChild;
+  for (const wanted of [...to.childNodes]) {
+    const known = wanted.dataset?.key && keyed.get(wanted.dataset.key);
+    if (known) {
+      if (known !== at) from.insertBefore(known, at);
+      at = known.nextSibling;
+      morph(known, wanted);
+    } else if (at && !at.dataset?.key) {
+      const next = at.nextSibling;
+      morph(at, wanted);
+      at = next;
+    } else {
+      from.insertBefore(wanted, at);
+    }
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+document.addEventListener("input", ({ target }) => {
+  if (target.form) target.form.dataset.dirty = "";
+});
+document.addEventListener("reset", ({ target }) => delete target.dataset.dirty);
+
+function show(html) {
+  const shown = main();
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const wanted = template.content.querySelector("main");
+  tellTimes(template.content);
+  if (wanted) morph(shown, wanted);
+}
+
+// --- The stream of it. A server that says nothing for this long is lost, whatever the browser thinks.
+
+const SILENT_MS = 8000;
+let stream;
+let heard = 0;
+
+function isLost(lost) {
+  document.getElementById("connection").hidden = !lost;
+}
+
+function listen() {
+  if (!main()?.hasAttribute("data-live") || document.hidden || stream) return;
+  heard = Date.now();
+  stream = new EventSource("/console/live?at=" + encodeURIComponent(location.pathname + location.search));
+  const hear = (act) => (event) => {
+    heard = Date.now();
+    isLost(false);
+    act?.(event.data);
+  };
+  stream.addEventListener("page", hear(show));
+  stream.addEventListener("same", hear());
+  // Signed out, or the thing is gone: the page itself says which.
+  stream.addEventListener("gone", hear(() => location.reload()));
+  stream.addEventListener("error", () => isLost(true));
+}
+
+function stopListening() {
+  stream?.close();
+  stream = undefined;
+}
+
+// A browser gives one server a handful of connections, all its tabs together: who is not looked at needs none.
+document.addEventListener("visibilitychange", () => (document.hidden ? stopListening() : listen()));
+addEventListener("pagehide", stopListening);
+addEventListener("pageshow", listen);
+
+setInterval(() => {
+  if (!stream || Date.now() - heard < SILENT_MS) return;
+  isLost(true);
+  stopListening();
+  listen();
+}, 2000);
+
+// --- Small conveniences.
+
+document.addEventListener("click", async ({ target }) => {
+  const copy = target.closest("[data-copy]");
+  if (copy) {
+    await navigator.clipboard?.writeText(copy.dataset.copy);
+    copy.textContent = "Copied";
+    setTimeout(() => (copy.textContent = "Copy"), 1500);
+  }
+  const all = target.closest("[data-check-all]");
+  if (all) for (const box of all.form.querySelectorAll(`input[name="${all.dataset.checkAll}"]`)) box.checked = all.checked;
+});
+
+document.getElementById("theme")?.addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("tidewell-theme", root.dataset.theme);
+});
+
+// `/` goes to the first field to search in; Escape closes what was opened.
+document.addEventListener("keydown", (event) => {
+  const writing = event.target.closest("input, textarea, select");
+  if (event.key === "/" && !writing && !event.ctrlKey && !event.metaKey) {
+    const field = document.querySelector("input[type=search]");
+    if (field) {
+      event.preventDefault();
+      field.focus();
+    }
+  }
+  if (event.key === "Escape") {
+    const opened = event.target.closest("details[open]");
+    opened?.removeAttribute("open");
+    opened?.querySelector("summary").focus();
+  }
+});
+
+tellTimes();
+listen();
