@@ -23,7 +23,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -62,16 +62,13 @@ pub fn beside_api(options: Options) -> Router {
     let Options { api, pool, operator_key, viewer_key, shutdown } = options;
     let sessions = Sessions::new(operator_key.as_ref(), viewer_key.as_ref());
     let console = Console { api: Api::new(api.clone(), operator_key), pool, sessions, shutdown };
-    let console = router(console);
-    ["/console", "/console/", "/console/{*rest}"]
-        .into_iter()
-        .fold(api, |routes, path| routes.route_service(path, console.clone()))
+    api.merge(router(console))
 }
 
 /// The console's routes, with whole paths.
 fn router(console: Console) -> Router {
     let guarded = pages()
-        .fallback(page::no_such_page)
+        .route("/console/{*rest}", any(page::no_such_page))
         .layer(DefaultBodyLimit::max(FORM_BYTES))
         .layer(middleware::from_fn(frame::put_on))
         .layer(middleware::from_fn_with_state(console.clone(), guard::signed_in))
