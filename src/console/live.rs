@@ -1,6 +1,9 @@
 //! Keeping pages up: each that is looked at is rendered again every other second, and sent where it has changed.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -21,6 +24,8 @@ use super::frame::PART;
 
 /// How often a page is looked at.
 const EVERY: Duration = Duration::from_secs(2);
+/// A page that takes long to make is made more rarely: for so many times as long nobody asks for it again.
+const AT_LEAST_IDLE: u32 = 10;
 /// No page is longer.
 const PAGE_BYTES: usize = 16 << 20;
 
@@ -46,12 +51,12 @@ pub(super) async fn stream(
         return StatusCode::NOT_FOUND.into_response();
     }
     let cookie = headers.get(header::COOKIE).cloned();
-    let events = stream::unfold(None::<String>, move |before| {
+    let events = stream::unfold((None::<String>, Duration::ZERO), move |(before, took)| {
         let (live, at, cookie) = (live.clone(), at.clone(), cookie.clone());
         async move {
             if before.is_some() {
                 tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
+                    () = tokio::time::sleep(EVERY.max(took * AT_LEAST_IDLE)) => {}
                     () = live.shutdown.cancelled() => return None,
                 }
             }
@@ -59,13 +64,14 @@ pub(super) async fn stream(
             if let Some(cookie) = cookie {
                 request = request.header(header::COOKIE, cookie);
             }
+            let began = Instant::now();
             let now = render(&live.pages, request.body(Body::empty()).ok()?).await;
             let event = match &now {
                 None => Event::default().event("gone").data(""),
                 Some(now) if Some(now) == before.as_ref() => Event::default().event("same").data(""),
                 Some(now) => Event::default().event("page").data(now),
             };
-            Some((Ok::<_, Infallible>(event), Some(now.unwrap_or_default())))
+            Some((Ok::<_, Infallible>(event), (Some(now.unwrap_or_default()), began.elapsed())))
         }
     });
     Sse::new(events).into_response()

@@ -24,6 +24,17 @@ impl Tone {
         }
     }
 
+    /// What it says where nothing else does.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Busy => "under way",
+            Self::Warn => "look",
+            Self::Bad => "act",
+            Self::Quiet => "quiet",
+        }
+    }
+
     /// Of a word that Tidewell says of jobs, runs, syncs, breakers and reindexes.
     pub(super) fn of(word: &str) -> Self {
         match word {

@@ -1,6 +1,7 @@
 //! Tidewell's own tables: one file an aggregate. Every judgement of time is the database's.
 
 pub mod accept;
+pub mod activity;
 pub mod backlog;
 pub mod changes;
 pub mod client;

@@ -56,6 +56,8 @@ pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
                            select id from tidewell.rate_grants where granted_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let workers = "delete from tidewell.workers where name in (
                        select name from tidewell.workers where last_seen_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
+    let activity = "delete from tidewell.activity where minute in (
+                        select minute from tidewell.activity where minute < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let mut removed = 0;
     for (statement, kept) in [
         (jobs, keep.jobs),
@@ -64,6 +66,7 @@ pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
         (idempotency_keys, Duration::from_secs(24 * 3600)),
         (rate_grants, Duration::from_secs(120)),
         (workers, Duration::from_secs(3600)),
+        (activity, Duration::from_secs(24 * 3600)),
     ] {
         loop {
             let step = sqlx::query(statement).bind(kept.as_secs_f64()).bind(STEP).execute(pool).await?.rows_affected();

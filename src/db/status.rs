@@ -6,6 +6,7 @@ mod syncs;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
 
 pub use reindexes::{ReindexStatus, VersionStatus};
 pub use syncs::{HEALTHS, SyncStatus, oldest_unsynced_seconds};
@@ -36,6 +37,7 @@ pub struct Status {
 #[derive(Clone, Debug, FromRow, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexStatus {
+    pub id: Uuid,
     pub organization: String,
     pub index: String,
     /// Rows accepted and not settled.
@@ -114,7 +116,7 @@ async fn indexes(pool: &PgPool) -> Result<Vec<IndexStatus>, sqlx::Error> {
              join tidewell.lanes using (index_id)
              group by index_id
          )
-         select organizations.slug as organization, indexes.slug as index, backlog, lanes_leased,
+         select indexes.id, organizations.slug as organization, indexes.slug as index, backlog, lanes_leased,
                 oldest.enqueued_at as oldest_enqueued_at,
                 extract(epoch from clock_timestamp() - oldest.enqueued_at)::float8 as oldest_age_seconds,
                 retries.due as retries_due, retries.waiting as retries_waiting,

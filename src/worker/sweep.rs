@@ -30,6 +30,7 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
             }
         }
         while resolving.try_join_next().is_some() {}
+        report(db::activity::sample(&worker.pool).await);
         report(sync::sweep(&worker).await);
         report(reindex::sweep(&worker).await);
         if worker.gate.is_open() {

@@ -88,7 +88,7 @@ pub async fn settle(conn: &mut PgConnection, lease: &Lease, settlement: &Settlem
     }
     bury(&mut tx, job_id, &settlement.letters).await?;
     heal(&mut tx, job_id, &settlement.healed).await?;
-    advance(&mut tx, settlement).await?;
+    advance(&mut tx, job_id, settlement).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -151,11 +151,13 @@ pub async fn refused(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::E
         .await
 }
 
-async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(), sqlx::Error> {
+async fn advance(conn: &mut PgConnection, job_id: Uuid, settlement: &Settlement) -> Result<(), sqlx::Error> {
     let counts = settlement.counts;
     sqlx::query(
         "with moved as (
              update tidewell.sync_positions set position = $2, ordinal = $3 + 1, is_done = $2 is null where run_id = $1
+         ), counted as (
+             update tidewell.sync_states set synced = synced + $5 + $6 where job_id = $12 and $5 + $6 > 0
          )
          update public.typesense_sync_runs
          set source_row_count = source_row_count + $4, imported_count = imported_count + $5, deleted_count = deleted_count + $6,
@@ -175,6 +177,7 @@ async fn advance(conn: &mut PgConnection, settlement: &Settlement) -> Result<(),
     .bind(counts.read_ms)
     .bind(counts.import_ms)
     .bind(counts.reconcile_ms)
+    .bind(job_id)
     .execute(conn)
     .await
     .map(drop)
