@@ -146,7 +146,7 @@ async fn pages_of_a_hybrid_search_hold_each_document_once_and_as_many_as_are_fou
                 }
             }
             assert_eq!(seen.len() as u64, found, "{mode}, pages of {per_page}");
-            assert!(found > if mode == "vector" { 249 } else { 50 }, "{mode}: {found}");
+            assert!(found > if mode == "vector" { 249 } else { per_page }, "{mode}: {found}");
         }
     }
 }

@@ -23,7 +23,7 @@ use tidewell::{
 use tidewell_minilm::Model;
 
 use super::{
-    Scale,
+    Scale, overlap,
     report::{Row, median, rounded},
     stack::{self, Stack},
 };
@@ -59,6 +59,7 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         fingerprint.dimensions
     );
     let mut rows = vec![Row::rate("embed", median(&values), limit, "documents/s").note(note)];
+    rows.extend(overlap::measure(stack, &texts, limit).await?);
     rows.push(again(&pool, &texts, cache.clone()).await?);
     rows.push(searches(&embedders, if scale.quick { 20 } else { 100 }).await?);
     Ok(rows)

@@ -13,6 +13,7 @@ mod fresh;
 mod load;
 mod meaning;
 mod memory;
+mod overlap;
 mod packages;
 mod process;
 mod raw;

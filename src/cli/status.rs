@@ -140,6 +140,7 @@ mod tests {
     #[test]
     fn work_that_nobody_does_is_pointed_out() {
         let index = IndexStatus {
+            id: uuid::Uuid::nil(),
             organization: "acme".to_owned(),
             index: "products".to_owned(),
             backlog: 7,

@@ -34,7 +34,8 @@ fn about(place: &DevJson, keys: Option<&demo::Keys>) -> String {
     }
     rows.extend([("PostgreSQL", place.database_url.as_str()), ("Typesense", place.typesense_url.as_str())]);
     let rows: Vec<String> = rows.into_iter().map(|(name, value)| format!("  {name:13}  {value}")).collect();
-    format!("\nTidewell is ready: {}\n\n{}\n  (all of it in {FOLDER}/dev.json)", place.api_url, rows.join("\n"))
+    let (url, rows) = (&place.api_url, rows.join("\n"));
+    format!("\nTidewell is ready: {url}, its console: {url}/console\n\n{rows}\n  (all of it in {FOLDER}/dev.json)")
 }
 
 fn with_demo(api: &str, keys: &demo::Keys) -> String {

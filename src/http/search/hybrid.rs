@@ -20,9 +20,9 @@ use crate::{
     typesense::{self, Client, Found, goes_by_path, naming},
 };
 
-/// The best of each half that are fused. Typesense reads every document that it gives from its store, vector and all: that is what the
-/// time of a hybrid search goes into. More would cost every search, and bring in only what both halves rank low.
-const HALF: u32 = 50;
+/// The best of each half that are fused: as many as a page has, and no fewer than this. Typesense reads every document that it gives from
+/// its store, vector and all, which is what the time of a hybrid search goes into; more would bring in only what both halves rank low.
+const HALF: u32 = 30;
 
 /// A hit, property by property.
 type Hit = BTreeMap<String, Box<RawValue>>;
@@ -35,10 +35,12 @@ pub(super) async fn run(
     vector: impl Future<Output = Result<Option<Vector>, Error>>,
     request: impl Fn(&Part<'_>) -> Result<String, Error>,
 ) -> Result<Found, Failure> {
-    let by_words = async { one(client, &request(&half(By::Words))?).await };
+    // The same for each page, or a document could stand on two of them.
+    let most = ask.per_page.max(HALF);
+    let by_words = async { one(client, &request(&half(By::Words, most))?).await };
     let by_meaning = async {
         let Some(vector) = vector.await? else { return Ok(Found::default()) };
-        one(client, &request(&half(By::Meaning(&query(&vector, HALF))))?).await
+        one(client, &request(&half(By::Meaning(&query(&vector, most)), most))?).await
     };
     let (by_words, by_meaning) = futures::future::try_join(by_words, by_meaning).await?;
     let (words, mut word_hits) = ranked(&by_words)?;
@@ -73,8 +75,8 @@ pub(super) async fn run(
     Ok(found)
 }
 
-fn half(by: By<'_>) -> Part<'_> {
-    Part { by, shows: Shows::Documents, page: 1, per_page: HALF, ids: None }
+fn half(by: By<'_>, most: u32) -> Part<'_> {
+    Part { by, shows: Shows::Documents, page: 1, per_page: most, ids: None }
 }
 
 /// What a half has found, in its order, and each hit by its document's id.

@@ -15,7 +15,7 @@ pub(in crate::http) enum Mode {
     Keyword,
     /// By how near their meaning is to that of `q`: the nearest 250.
     Vector,
-    /// By both: the best 50 of each, ranked together.
+    /// By both: the best 30 of each, or as many as a page has, ranked together.
     Hybrid,
 }
 
