@@ -71,7 +71,8 @@ pub async fn preview(
     if let Some(embedding) = &spec.embedding {
         plan = plan.embedded(embedding, embedders.fingerprint(embedding).await?);
     }
-    let mut preview = Preview { documents: vec![], refused: vec![], schema: json!(plan.collection(&spec.collection_name)) };
+    let mut preview =
+        Preview { documents: vec![], refused: vec![], schema: json!(plan.collection(&spec.collection_name)) };
     for Row { id, document, .. } in rows {
         match document {
             Document::Made(line) => preview.documents.extend(RawValue::from_string(line)),

@@ -120,7 +120,11 @@ pub async fn queue(conn: &mut PgConnection, job_id: Uuid, trigger: Trigger) -> R
 
 /// Has a queued run build a new collection, whatever the job's strategy says.
 pub async fn build_anew(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("update public.typesense_sync_runs set rebuild = true where id = $1").bind(id).execute(conn).await.map(drop)
+    sqlx::query("update public.typesense_sync_runs set rebuild = true where id = $1")
+        .bind(id)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// One run.

@@ -46,7 +46,8 @@ impl From<preview::Error> for Error {
             preview::Error::Refusal(refusal) => refusal.into(),
             preview::Error::Model(embed::Error::Database(error)) => error.into(),
             preview::Error::Model(embed::Error::Away { message, retry_after }) => {
-                let seconds = retry_after.and_then(|after| u32::try_from(after.as_secs()).ok()).unwrap_or(MODEL_IS_BACK_IN);
+                let seconds =
+                    retry_after.and_then(|after| u32::try_from(after.as_secs()).ok()).unwrap_or(MODEL_IS_BACK_IN);
                 Self::Unavailable { detail: message, retry_after: seconds.max(1) }
             }
         }

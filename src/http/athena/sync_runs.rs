@@ -63,7 +63,9 @@ pub(super) async fn run(
         }
         let known = state::find(&state.pool, job.id).await?;
         if known.is_some_and(|known| known.collection.is_some() && !known.owns_collection) {
-            return Err(Error::conflict("the job writes into a collection that it did not make, and can't build it anew"));
+            return Err(Error::conflict(
+                "the job writes into a collection that it did not make, and can't build it anew",
+            ));
         }
     }
     queue(&state, &job, Trigger::Api, builds_anew, wait.unwrap_or(false)).await
@@ -93,13 +95,7 @@ pub(super) async fn roll_back(
     queue(&state, &job, Trigger::Rollback, false, wait.unwrap_or(false)).await
 }
 
-async fn queue(
-    state: &State,
-    job: &Job,
-    trigger: Trigger,
-    builds_anew: bool,
-    wait: bool,
-) -> Result<Response, Error> {
+async fn queue(state: &State, job: &Job, trigger: Trigger, builds_anew: bool, wait: bool) -> Result<Response, Error> {
     let mut tx = state.pool.begin().await?;
     let Some(queued) = request::queue(&mut tx, job.id, trigger).await? else {
         return Err(match run::active(&state.pool, job.id).await? {
