@@ -6,6 +6,8 @@
 
 mod api;
 mod assets;
+mod backends;
+mod clients;
 mod fields;
 mod forms;
 mod frame;
@@ -18,6 +20,7 @@ mod page;
 mod parts;
 mod session;
 mod sign_in;
+mod syncs;
 
 use axum::{
     Router,
@@ -93,5 +96,8 @@ fn pages() -> Router<Console> {
     Router::new()
         .route("/console", get(overview::show))
         .route("/console/", get(overview::show))
+        .merge(backends::routes())
+        .merge(clients::routes())
         .merge(gateway_keys::routes())
+        .merge(syncs::routes())
 }

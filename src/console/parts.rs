@@ -130,6 +130,17 @@ pub(super) fn json(value: &serde_json::Value) -> Markup {
     html! { pre .json tabindex="0" { code { (text) } } }
 }
 
+/// A field of a collection, in Typesense's words: its name, its type, and what is so of it.
+pub(super) fn field(field: &serde_json::Value) -> Markup {
+    let text = |name: &str| field[name].as_str().unwrap_or_default();
+    let so = ["facet", "sort", "optional", "infix"].into_iter().filter(|name| field[*name] == true);
+    html! {
+        b { (cut(text("name"), 60)) } " " code { (text("type")) }
+        @for word in so { " " span .soft { (word) } }
+        @if field["index"] == false { " " span .soft { "not indexed" } }
+    }
+}
+
 /// A text to copy, with a button that does.
 pub(super) fn copied(text: &str, called: &str) -> Markup {
     html! {

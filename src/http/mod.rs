@@ -119,6 +119,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(clients::show, clients::update, clients::delete))
         .routes(routes!(client_tables::list))
         .routes(routes!(client_tables::show))
+        .routes(routes!(client_tables::rows))
 }
 
 /// Browsers may call with a search key from anywhere; which origins a key allows is judged with the key.

@@ -6,13 +6,14 @@ mod error;
 mod outline;
 mod read;
 mod row;
+mod sample;
 mod since;
 pub mod statement;
 mod tables;
 
 use std::{str::FromStr, time::Duration};
 
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
 #[cfg(test)]
 pub(crate) use describe::column_of;
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use outline::{ColumnOutline, Outline};
 pub use read::{Range, Read};
 pub use row::{Document, Row, RowFault, split_id};
+pub use sample::Sample;
 pub use tables::Table;
 
 /// How long a connection may take to be made.
@@ -63,6 +65,12 @@ impl Source {
     async fn connect_again(&mut self) -> Result<(), Error> {
         self.conn = Self::open(&self.options).await?;
         Ok(())
+    }
+
+    /// Lets no statement from now on take longer.
+    pub async fn limit_statements(&mut self, to: Duration) -> Result<(), Error> {
+        let set = AssertSqlSafe(format!("set statement_timeout = {}", to.as_millis()));
+        self.conn.execute(set).await.map(drop).map_err(Error::of)
     }
 
     /// The connection, for looks at what is not the table itself.

@@ -143,8 +143,7 @@ impl Source {
         T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
     {
         const QUERY_CANCELED: &str = "57014";
-        let set = |time: Duration| AssertSqlSafe(format!("set statement_timeout = {}", time.as_millis()));
-        self.conn.execute(set(time)).await.map_err(Error::of)?;
+        self.limit_statements(time).await?;
         let answer = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut self.conn).await;
         self.conn.execute("set statement_timeout = '10min'").await.map_err(Error::of)?;
         match answer {

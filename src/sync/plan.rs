@@ -17,6 +17,7 @@ use crate::{
         Column, Relation, RelationKind,
         statement::{KeyColumn, Selected, Statement},
     },
+    typesense::NewCollection,
 };
 
 /// What is wrong with one field of a job's description, and what to do.
@@ -106,6 +107,16 @@ impl Plan {
             key_is_sure: relation.kind.has_constraints(),
             estimated_rows: relation.estimated_rows,
         })
+    }
+
+    /// The collection that documents go into, of this name.
+    pub fn collection<'a>(&'a self, name: &'a str) -> NewCollection<'a> {
+        NewCollection {
+            name,
+            fields: self.fields.clone(),
+            default_sorting_field: self.default_sorting_field.as_deref(),
+            enable_nested_fields: true,
+        }
     }
 
     /// The table as one that is followed, with a slot of this name.

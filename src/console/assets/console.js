@@ -23,7 +23,30 @@ function tellTimes(root = document) {
   }
 }
 
-setInterval(tellTimes, 1000);
+// --- The pace of a run since it began, without its pauses, and how long it will take at that.
+
+const COUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+function length(seconds) {
+  if (seconds < 60) return `${Math.ceil(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+}
+
+function tellPaces(root = document) {
+  for (const place of root.querySelectorAll("[data-pace]")) {
+    const { pace, since, percent } = place.dataset;
+    const seconds = (Date.now() - since) / 1000;
+    if (seconds < 1) continue;
+    const left = percent > 0 ? `, about ${length((seconds * (100 - percent)) / percent)} left` : "";
+    place.textContent = `, ${COUNT.format(pace / seconds)} documents/s${left}`;
+  }
+}
+
+setInterval(() => {
+  tellTimes();
+  tellPaces();
+}, 1000);
 
 // --- The page as the server renders it now, put into the one that is shown. What somebody is writing into, has opened or has chosen stays.
 
@@ -82,6 +105,7 @@ function show(html) {
   template.innerHTML = html;
   const wanted = template.content.querySelector("main");
   tellTimes(template.content);
+  tellPaces(template.content);
   if (wanted) morph(shown, wanted);
 }
 
@@ -166,4 +190,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 tellTimes();
+tellPaces();
 listen();

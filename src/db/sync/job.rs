@@ -305,22 +305,32 @@ pub struct Status {
     pub live_error: Option<String>,
 }
 
+macro_rules! statuses {
+    ($which:literal) => {
+        concat!(
+            "select status.id, name, source_client_name, source_schema_name, source_table_name, typesense_profile_id, profile_name,
+                    collection_name, sync_strategy, mode, stale_after_minutes, enabled, auto_sync_enabled, last_synced_at,
+                    next_sync_at, last_sync_status, last_sync_error, last_source_row_count, last_imported_count,
+                    last_deleted_count, last_failed_count, seconds_since_sync,
+                    extract(epoch from next_sync_at - now())::float8 as seconds_until_sync, is_stale, sync_health,
+                    active_run_id, active_run_status, active_run_progress_pct, live_lag_bytes, live_lag_ms, live_error
+             from public.typesense_sync_job_status as status
+             left join tidewell.sync_states on job_id = status.id ",
+            $which
+        )
+    };
+}
+
 /// How fresh jobs are, newest job first, only those older than `before`.
 pub async fn statuses(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec<Status>, sqlx::Error> {
-    sqlx::query_as(
-        "select status.id, name, source_client_name, source_schema_name, source_table_name, typesense_profile_id, profile_name,
-                collection_name, sync_strategy, mode, stale_after_minutes, enabled, auto_sync_enabled, last_synced_at,
-                next_sync_at, last_sync_status, last_sync_error, last_source_row_count, last_imported_count, last_deleted_count,
-                last_failed_count, seconds_since_sync,
-                extract(epoch from next_sync_at - now())::float8 as seconds_until_sync, is_stale, sync_health, active_run_id, active_run_status,
-                active_run_progress_pct, live_lag_bytes, live_lag_ms, live_error
-         from public.typesense_sync_job_status as status
-         left join tidewell.sync_states on job_id = status.id
-         where ($1::uuid is null or status.id < $1)
-         order by status.id desc limit $2",
-    )
-    .bind(before)
-    .bind(limit)
-    .fetch_all(pool)
-    .await
+    sqlx::query_as(statuses!("where ($1::uuid is null or status.id < $1) order by status.id desc limit $2"))
+        .bind(before)
+        .bind(limit)
+        .fetch_all(pool)
+        .await
+}
+
+/// How fresh one job is.
+pub async fn status(pool: &PgPool, id: Uuid) -> Result<Option<Status>, sqlx::Error> {
+    sqlx::query_as(statuses!("where status.id = $1")).bind(id).fetch_optional(pool).await
 }

@@ -118,6 +118,15 @@ pub async fn queue(conn: &mut PgConnection, job_id: Uuid, trigger: Trigger) -> R
     .await
 }
 
+/// Has a queued run build a new collection, whatever the job's strategy says.
+pub async fn build_anew(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("update public.typesense_sync_runs set rebuild = true where id = $1")
+        .bind(id)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
 /// One run.
 pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Run>, sqlx::Error> {
     sqlx::query_as(concat!("select ", columns!(), " from public.typesense_sync_runs where id = $1"))

@@ -6,6 +6,7 @@
 mod backends;
 mod envelope;
 mod inspect;
+mod preview;
 mod search;
 mod sync_jobs;
 mod sync_runs;
@@ -57,8 +58,10 @@ pub(super) fn offered() -> OpenApiRouter<State> {
         .routes(routes!(search::search))
         .routes(routes!(verify::verify))
         .routes(routes!(sync_jobs::list, sync_jobs::create))
+        .routes(routes!(preview::preview))
         .routes(routes!(sync_jobs::show, sync_jobs::update, sync_jobs::delete))
         .routes(routes!(sync_jobs::statuses))
+        .routes(routes!(sync_jobs::status))
         .routes(routes!(sync_runs::run))
         .routes(routes!(sync_runs::cancel))
         .routes(routes!(sync_runs::roll_back))

@@ -116,6 +116,19 @@ pub(super) async fn statuses(
     Ok(ok("sync jobs, newest first", page.page(rows, |row| row.id, |row| row)?))
 }
 
+/// Say how fresh a sync job is
+#[utoipa::path(get, path = "/typesense/sync-jobs/{job_id}/status", tag = "table sync",
+    security(("operator" = []), ("gateway" = [])), params(("job_id" = String, Path, description = "The job's id or name")),
+    responses((status = 200, body = Success<Status>), Failures))]
+pub(super) async fn status(
+    Path(job): Path<String>,
+    Shared(state): Shared<State>,
+) -> Result<Answer<Success<Status>>, Error> {
+    let job = find(&state, &job).await?;
+    let status = db::sync::job::status(&state.pool, job.id).await?.ok_or_else(not_found)?;
+    Ok(ok("how fresh the sync job is", status))
+}
+
 /// The job of that id or name.
 pub(super) async fn find(state: &State, name: &str) -> Result<Job, Error> {
     db::sync::job::resolve(&state.pool, name).await?.ok_or_else(not_found)

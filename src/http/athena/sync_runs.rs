@@ -42,19 +42,33 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Run a sync job now
 ///
-/// Answers 202 once the run is queued; with `wait=true` 200 once it has ended, however it did.
+/// Answers 202 once the run is queued; with `wait=true` 200 once it has ended, however it did. With `full=true` a new collection is built
+/// beside the one that is searched, and takes its place, as the strategy `full` does with each run.
 #[utoipa::path(post, path = "/typesense/sync-jobs/{job_id}/run", tag = "table sync",
     security(("operator" = []), ("gateway" = [])),
-    params(("job_id" = String, Path, description = "The job's id or name"), Wait),
+    params(("job_id" = String, Path, description = "The job's id or name"), Full, Wait),
     responses((status = 200, description = "The run has ended", body = Success<RunView>),
         (status = 202, description = "The run is queued", body = Success<Queued>), Failures))]
 pub(super) async fn run(
     Path(job): Path<String>,
+    Query(Full { full }): Query<Full>,
     Query(Wait { wait }): Query<Wait>,
     Shared(state): Shared<State>,
 ) -> Result<Response, Error> {
     let job = find(&state, &job).await?;
-    queue(&state, &job, Trigger::Api, wait.unwrap_or(false)).await
+    let builds_anew = full.unwrap_or(false);
+    if builds_anew {
+        if job.spec.mode == Mode::Live {
+            return Err(Error::conflict("a live job follows its table: give it the mode scheduled first"));
+        }
+        let known = state::find(&state.pool, job.id).await?;
+        if known.is_some_and(|known| known.collection.is_some() && !known.owns_collection) {
+            return Err(Error::conflict(
+                "the job writes into a collection that it did not make, and can't build it anew",
+            ));
+        }
+    }
+    queue(&state, &job, Trigger::Api, builds_anew, wait.unwrap_or(false)).await
 }
 
 /// Put the collection before the current one back
@@ -78,10 +92,10 @@ pub(super) async fn roll_back(
     if known.is_none_or(|known| known.previous_collection.is_none()) {
         return Err(Error::conflict("there is no collection before the current one: nothing to roll back to"));
     }
-    queue(&state, &job, Trigger::Rollback, wait.unwrap_or(false)).await
+    queue(&state, &job, Trigger::Rollback, false, wait.unwrap_or(false)).await
 }
 
-async fn queue(state: &State, job: &Job, trigger: Trigger, wait: bool) -> Result<Response, Error> {
+async fn queue(state: &State, job: &Job, trigger: Trigger, builds_anew: bool, wait: bool) -> Result<Response, Error> {
     let mut tx = state.pool.begin().await?;
     let Some(queued) = request::queue(&mut tx, job.id, trigger).await? else {
         return Err(match run::active(&state.pool, job.id).await? {
@@ -92,6 +106,9 @@ async fn queue(state: &State, job: &Job, trigger: Trigger, wait: bool) -> Result
             None => Error::conflict("the job is disabled: enable it first"),
         });
     };
+    if builds_anew {
+        run::build_anew(&mut tx, queued.id).await?;
+    }
     tx.commit().await?;
     let run = if wait { ended(&state.pool, queued, WAITED_FOR).await? } else { queued };
     Ok(match run.status.has_ended() {
@@ -155,6 +172,14 @@ async fn ended(pool: &PgPool, mut run: Run, wait: Duration) -> Result<Run, Error
         run = run::find(pool, run.id).await?.ok_or_else(|| Error::not_found("run"))?;
     }
     Ok(run)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Full {
+    /// Whether to build a new collection.
+    #[param(default = false)]
+    full: Option<bool>,
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -11,7 +11,7 @@ use crate::{
     db::sync::state::State,
     domain::sync_job::{Spec, Strategy},
     sync::Plan,
-    typesense::{self, NewCollection},
+    typesense,
 };
 
 /// Where a run writes.
@@ -35,10 +35,11 @@ impl Target {
 
 /// Decides where a run writes, and makes the collection.
 ///
-/// `known` are the names of which anything is known: none of them is given to another collection.
+/// `builds_anew`: a new one, whatever the strategy. `known` are the names of which anything is known: none of them is given to another collection.
 pub(super) async fn choose(
     typesense: &typesense::Client,
     spec: &Spec,
+    builds_anew: bool,
     plan: &Plan,
     state: &State,
     known: &[String],
@@ -52,7 +53,7 @@ pub(super) async fn choose(
             find_by_name(typesense, name, collection).await?;
         }
         match (is_there, state.owns_collection) {
-            (true, true) if is_same && spec.sync_strategy == Strategy::Upsert => {
+            (true, true) if is_same && spec.sync_strategy == Strategy::Upsert && !builds_anew => {
                 return Ok(Target::Live { collection: collection.clone() });
             }
             (true, true) => return beside(typesense, name, plan, known).await,
@@ -120,13 +121,7 @@ async fn create(typesense: &typesense::Client, name: &str, plan: &Plan, known: &
     let last = names.filter_map(|found| number(found)).max().unwrap_or(0);
     for number in last + 1.. {
         let collection = format!("{name}_v{number}");
-        let new = NewCollection {
-            name: &collection,
-            fields: plan.fields.clone(),
-            default_sorting_field: plan.default_sorting_field.as_deref(),
-            enable_nested_fields: true,
-        };
-        if typesense.create_collection(&new).await? {
+        if typesense.create_collection(&plan.collection(&collection)).await? {
             tracing::info!(collection, "made the collection");
             return Ok(collection);
         }

@@ -324,7 +324,8 @@ impl Worker {
         // Nothing that may take long, or fail, stands between a new collection and its being noted.
         self.clear_leftovers(&ground.job, &ground.typesense).await?;
         let known = state::collections(&self.pool, lease.job_id).await?;
-        let target = collection::choose(&ground.typesense, &ground.job.spec, &ground.plan, &state, &known).await?;
+        let target =
+            collection::choose(&ground.typesense, &ground.job.spec, run.rebuild, &ground.plan, &state, &known).await?;
         let mut tx = self.pool.begin().await?;
         if !lease::renew(&mut tx, lease).await? {
             return Err(Stop::LeaseLost);
