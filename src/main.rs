@@ -49,8 +49,10 @@ fn log(config: &Config, stays: bool) -> Journal {
     };
     let (journal, layer) = journal::open();
     tracing_subscriber::registry()
-        .with(lines.with_filter(EnvFilter::new(filter)))
-        .with(stays.then(|| layer.picking()))
+        // One filter for both: with one for each, an event is lost after a look whether another would be taken, as sqlx has them.
+        .with(EnvFilter::new(filter))
+        .with(lines)
+        .with(stays.then_some(layer))
         .init();
     journal
 }

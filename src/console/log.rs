@@ -41,7 +41,7 @@ pub(super) async fn log(
         } @else {
             @if let Some(older) = older { p { a href={ (older) "#log" } { "Earlier lines" } } }
             div .scroll tabindex="0" role="region" aria-label="Log lines" {
-                table .log {
+                table {
                     thead { tr { th { "Time (UTC)" } th { "Level" } th { "What" } th { "Process" } } }
                     tbody { @for line in &lines.items { (row(line)) } }
                 }
@@ -64,11 +64,11 @@ fn row(line: &Line) -> Markup {
         tr {
             td .tight { code { (line.at.format("%Y-%m-%d %H:%M:%S%.3f")) } }
             td .tight { (parts::badge(tone, &line.level)) }
-            td {
+            td .words {
                 (parts::cut(&line.message, 300))
                 dl .told { @for (name, value) in fields { div { dt { (name) } dd { (told(value)) } } } }
             }
-            td { (parts::cut(&line.process, 60)) }
+            td .names { (parts::cut(&line.process, 60)) }
         }
     }
 }

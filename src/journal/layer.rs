@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::Sender;
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     span::{Attributes, Id},
 };
 use tracing_subscriber::{
-    Layer as _,
-    filter::filter_fn,
     layer::{self, Context},
     registry::LookupSpan,
 };
@@ -36,12 +34,11 @@ impl Layer {
     pub(super) fn new(lines: Sender<Line>) -> Self {
         Self { lines }
     }
+}
 
-    /// As a layer of its own among others, whatever these leave out: Tidewell's own events, from `info` up.
-    pub fn picking<S: Subscriber + for<'a> LookupSpan<'a>>(self) -> impl layer::Layer<S> {
-        let is_ours = |target: &str| target == "tidewell" || target.starts_with("tidewell::");
-        self.with_filter(filter_fn(move |of| *of.level() <= Level::INFO && is_ours(of.target())))
-    }
+/// Tidewell's own events, from `info` up.
+fn is_kept(of: &Metadata<'_>) -> bool {
+    *of.level() <= Level::INFO && (of.target() == "tidewell" || of.target().starts_with("tidewell::"))
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> layer::Layer<S> for Layer {
@@ -57,6 +54,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> layer::Layer<S> for Layer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if !is_kept(event.metadata()) {
+            return;
+        }
         let mut spans = context.event_scope(event).into_iter().flatten();
         let around = spans.find_map(|span| span.extensions().get::<Subject>().map(|Subject(id)| *id));
         if around.is_none() && !has_subject(event.metadata().fields()) {
@@ -91,7 +91,7 @@ mod tests {
     /// What is picked out of what happens.
     fn picked(what: impl FnOnce()) -> Vec<Line> {
         let (lines, mut heard) = mpsc::channel(ROOM);
-        let subscriber = tracing_subscriber::registry().with(Layer::new(lines).picking());
+        let subscriber = tracing_subscriber::registry().with(Layer::new(lines));
         tracing::subscriber::with_default(subscriber, what);
         std::iter::from_fn(|| heard.try_recv().ok()).collect()
     }

@@ -1,6 +1,5 @@
 //! Which letters a page is about, as its address has it.
 
-use chrono::{NaiveDate, NaiveDateTime};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
@@ -18,7 +17,7 @@ const CONDITIONS: [(&str, &str); 6] = [
     ("index", "Index"),
     ("syncJob", "Sync job"),
     ("signature", "Error signature"),
-    ("since", "Failed since"),
+    ("since", "Failed since (UTC)"),
     ("operation", "Operation"),
 ];
 const OPERATIONS: [(&str, &str); 6] = [
@@ -96,10 +95,10 @@ impl Filter {
             form .filters method="get" action=(HERE) role="search" aria-label="Dead letters" {
                 @for ((name, called), value) in CONDITIONS.iter().zip(&self.0) {
                     (match *name {
-                        "operation" => Field::choice(name, called, &OPERATIONS),
-                        "since" => Field::text(name, called).hint("UTC: 2026-01-31 or 2026-01-31 18:00"),
-                        _ => Field::text(name, called),
-                    }.value(value).judged(refusal))
+                        "operation" => Field::choice(name, called, &OPERATIONS).value(value),
+                        "since" => Field::moment(name, called).value(value.trim_end_matches('Z')),
+                        _ => Field::text(name, called).value(value),
+                    }.judged(refusal))
                 }
                 button .primary type="submit" { "Filter" }
                 @if !self.is_empty() { a .button href=(HERE) { "Clear" } }
@@ -108,13 +107,13 @@ impl Filter {
     }
 }
 
-/// A moment as a person writes it, in the API's words; what is no moment is left for the API to refuse.
+/// A moment as a form has it, in the API's words; what is no moment is left for the API to refuse.
 fn moment(text: &str) -> String {
-    let day = |text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
-    let minute = |text| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").ok();
-    match day(text).or_else(|| minute(text)) {
-        Some(moment) => moment.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        None => text.to_owned(),
+    match text.len() {
+        // Without seconds, without a time zone: `2026-01-31T18:00`.
+        16 => format!("{text}:00Z"),
+        19 | 23 => format!("{text}Z"),
+        _ => text.to_owned(),
     }
 }
 
@@ -128,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_address_and_a_body_hold_what_is_given() {
-        let given = filter(&[("index", " books "), ("since", "2026-01-31 18:00"), ("cursor", "x")]);
+        let given = filter(&[("index", " books "), ("since", "2026-01-31T18:00"), ("cursor", "x")]);
         assert_eq!(
             given.path("/a", &[("cursor", Some("y"))]),
             "/a?index=books&since=2026%2D01%2D31T18%3A00%3A00Z&cursor=y"
@@ -138,7 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_left_as_it_is() {
-        assert_eq!(["2026-01-31", "yesterday"].map(moment), ["2026-01-31T00:00:00Z", "yesterday"]);
+    fn a_moment_is_told_the_same_again() {
+        assert_eq!(
+            ["2026-01-31T18:00", "2026-01-31T18:00:05"].map(moment),
+            ["2026-01-31T18:00:00Z", "2026-01-31T18:00:05Z"]
+        );
+        assert_eq!(["2026-01-31T18:00:00Z", "yesterday"].map(moment), ["2026-01-31T18:00:00Z", "yesterday"]);
     }
 }

@@ -163,10 +163,10 @@ fn trail(acts: &[Done], here: Option<&str>) -> Markup {
                     tbody {
                         @for done in acts {
                             tr {
-                                td { (parts::time(done.acted_at)) }
-                                th scope="row" { (said(&done.act)) }
-                                td { (parts::cut(&done.actor, 80)) }
-                                td { code { (parts::cut(&done.request_id, 60)) } }
+                                td .tight { (parts::time(done.acted_at)) }
+                                th .names scope="row" { (said(&done.act)) }
+                                td .names { (parts::cut(&done.actor, 80)) }
+                                td .names { code { (parts::cut(&done.request_id, 60)) } }
                                 td {
                                     @if here == Some(&done.dead_letter_id) { "this one" }
                                     @else { a href={ (HERE) "/" (segment(&done.dead_letter_id)) } { code { (done.dead_letter_id) } } }

@@ -131,11 +131,11 @@ fn group_row(session: &Session, filter: &Filter, group: &Group) -> Markup {
     let all = |act: Act| narrowed.path("/console/dead-letters/all", &[("act", Some(act.value()))]);
     html! {
         tr data-key=(group.newest_id) {
-            th scope="row" { a href=(narrowed.path(HERE, &[])) { (parts::cut(&group.message, 160)) } " " code .soft { (group.code) } }
+            th .words scope="row" { a href=(narrowed.path(HERE, &[])) { (parts::cut(&group.message, 160)) } " " code .soft { (group.code) } }
             td .number { (count(group.count)) }
-            td { (owner(group.organization.as_deref(), group.index.as_deref(), group.sync_job.as_deref())) }
-            td { (parts::time(group.oldest_failed_at)) }
-            td { (parts::time(group.newest_failed_at)) }
+            td .names { (owner(group.organization.as_deref(), group.index.as_deref(), group.sync_job.as_deref())) }
+            td .tight { (parts::time(group.oldest_failed_at)) }
+            td .tight { (parts::time(group.newest_failed_at)) }
             @if session.may_act() {
                 td .tight { a href=(all(Act::Redrive)) { "Redrive" } " · " a href=(all(Act::Discard)) { "Discard" } }
             }
@@ -183,10 +183,10 @@ fn row(session: &Session, letter: &Letter) -> Markup {
                     input type="checkbox" name="ids" value=(letter.id) aria-label={ "Choose " (called.chars().take(60).collect::<String>()) };
                 }
             }
-            th scope="row" { a href={ (HERE) "/" (segment(&letter.id)) } { (parts::cut(called, 60)) } }
-            td { (owner(letter.organization.as_deref(), letter.index.as_deref(), letter.sync_job.as_deref())) }
+            th .names scope="row" { a href={ (HERE) "/" (segment(&letter.id)) } { (parts::cut(called, 60)) } }
+            td .names { (owner(letter.organization.as_deref(), letter.index.as_deref(), letter.sync_job.as_deref())) }
             td .tight { (letter.operation.replace('_', " ")) }
-            td { (parts::cut(&letter.error.message, 160)) " " code .soft { (letter.error.code) } }
+            td .words { (parts::cut(&letter.error.message, 160)) " " code .soft { (letter.error.code) } }
             td .number { (letter.attempts) }
             td .tight { (parts::time(letter.last_failed_at)) }
         }

@@ -75,7 +75,7 @@ pub(super) async fn show(
 
 fn facts(reindex: &Reindex) -> Markup {
     html! {
-        dt { "Version" } dd { (reindex.version) " is to be the live one" }
+        dt { "Version" } dd { (reindex.version) }
         dt { "Phase" }
         dd { (parts::state(&reindex.phase)) @if reindex.cancel_requested { " its end was asked for" } }
         dt { "Progress" } dd { (parts::progress(reindex.progress * 100.0, "Progress")) }
@@ -99,8 +99,8 @@ fn failures(errors: &[Failure]) -> Markup {
                 tbody {
                     @for error in errors {
                         tr {
-                            th scope="row" { @match &error.document_id { Some(id) => (parts::cut(id, 60)), None => (parts::dash()) } }
-                            td { (parts::cut(&error.message, 300)) " " code .soft { (error.code) } }
+                            th .names scope="row" { @match &error.document_id { Some(id) => (parts::cut(id, 60)), None => (parts::dash()) } }
+                            td .words { (parts::cut(&error.message, 300)) " " code .soft { (error.code) } }
                             td {
                                 @if let Some(letter) = &error.dead_letter_id {
                                     a href={ (dead_letters::HERE) "/" (segment(letter)) } { "dead letter" }
@@ -152,12 +152,12 @@ async fn waiting(
 fn waiting_row(row: &Row) -> Markup {
     html! {
         tr data-key=(row.version) {
-            th scope="row" { @match &row.document_id { Some(id) => (parts::cut(id, 60)), None => (parts::dash()) } }
+            th .names scope="row" { @match &row.document_id { Some(id) => (parts::cut(id, 60)), None => (parts::dash()) } }
             td .tight { (row.operation.replace('_', " ")) }
             td .number { (row.version) }
             td .number { (row.attempts) }
             td .tight { @match row.next_retry_at { Some(at) => (parts::time(at)), None => "in its turn" } }
-            td {
+            td .words {
                 @match (&row.message, &row.code) {
                     (Some(message), Some(code)) => { (parts::cut(message, 300)) " " code .soft { (code) } }
                     _ => (parts::dash()),

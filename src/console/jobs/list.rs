@@ -10,7 +10,7 @@ use crate::console::{
     fields::Fields,
     forms::{self, Field},
     page::{Page, Section},
-    parts::{self, count},
+    parts::{self, Tone, count},
     session::Session,
 };
 
@@ -60,7 +60,7 @@ fn table(jobs: &[Job]) -> Markup {
             div .scroll tabindex="0" role="region" aria-label="Jobs" {
                 table {
                     thead { tr {
-                        th { "Job" } th { "Index" } th { "Kind" } th { "State" } th .number { "Documents" } th { "What became of them" }
+                        th { "Job" } th { "Index" } th { "State" } th .number { "Documents" } th { "Outcome" }
                         th { "Asked for" } th { "Ended" }
                     } }
                     tbody { @for job in jobs { (row(job)) } }
@@ -74,8 +74,10 @@ fn row(job: &Job) -> Markup {
     html! {
         tr data-key=(job.job_id) {
             th .tight scope="row" { a href={ (HERE) "/" (segment(&job.job_id)) } { code { (job.job_id) } } }
-            td { (parts::cut(&job.organization, 40)) " / " (parts::cut(&job.index, 40)) }
-            td .tight { (job.kind()) }
+            td .names {
+                (parts::cut(&job.organization, 40)) " / " (parts::cut(&job.index, 40))
+                @if job.reindex.is_some() { " " (parts::badge(Tone::Quiet, job.kind())) }
+            }
             td .tight { (parts::state(&job.status)) }
             td .number { (count(job.counts.total)) }
             td { (job.counts.bar()) }
