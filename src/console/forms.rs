@@ -38,6 +38,11 @@ impl<'a> Field<'a> {
         Self::of(name, label, Kind::Input("number"))
     }
 
+    /// A moment, without a time zone: the label has to say which is meant.
+    pub(super) fn moment(name: &'a str, label: &'a str) -> Self {
+        Self::of(name, label, Kind::Input("datetime-local"))
+    }
+
     pub(super) fn area(name: &'a str, label: &'a str, lines: usize) -> Self {
         Self::of(name, label, Kind::Area(lines))
     }

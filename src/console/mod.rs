@@ -8,12 +8,15 @@ mod api;
 mod assets;
 mod backends;
 mod clients;
+mod dead_letters;
 mod fields;
 mod forms;
 mod frame;
 mod gateway_keys;
 mod guard;
+mod jobs;
 mod live;
+mod log;
 mod notice;
 mod overview;
 mod page;
@@ -100,4 +103,6 @@ fn pages() -> Router<Console> {
         .merge(clients::routes())
         .merge(gateway_keys::routes())
         .merge(syncs::routes())
+        .merge(dead_letters::routes())
+        .merge(jobs::routes())
 }
