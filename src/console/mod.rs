@@ -11,11 +11,14 @@ mod forms;
 mod frame;
 mod gateway_keys;
 mod guard;
+mod indexes;
 mod live;
 mod notice;
+mod organizations;
 mod overview;
 mod page;
 mod parts;
+mod search;
 mod session;
 mod sign_in;
 
@@ -94,4 +97,7 @@ fn pages() -> Router<Console> {
         .route("/console", get(overview::show))
         .route("/console/", get(overview::show))
         .merge(gateway_keys::routes())
+        .merge(indexes::routes())
+        .merge(organizations::routes())
+        .merge(search::routes())
 }
