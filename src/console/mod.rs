@@ -15,12 +15,15 @@ mod frame;
 mod gateway_keys;
 mod guard;
 mod jobs;
+mod indexes;
 mod live;
 mod log;
 mod notice;
+mod organizations;
 mod overview;
 mod page;
 mod parts;
+mod search;
 mod session;
 mod sign_in;
 mod syncs;
@@ -105,4 +108,7 @@ fn pages() -> Router<Console> {
         .merge(syncs::routes())
         .merge(dead_letters::routes())
         .merge(jobs::routes())
+        .merge(indexes::routes())
+        .merge(organizations::routes())
+        .merge(search::routes())
 }
