@@ -12,6 +12,7 @@ pub mod drift;
 pub mod embed;
 pub mod http;
 pub mod ingest;
+pub mod journal;
 pub mod reindex;
 pub mod replication;
 pub mod source;

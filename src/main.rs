@@ -5,8 +5,11 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tidewell::config::{Config, LogFormat};
-use tracing_subscriber::EnvFilter;
+use tidewell::{
+    config::{Config, LogFormat},
+    journal::{self, Journal},
+};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use cli::{Cli, Session};
 
@@ -23,26 +26,31 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let config = Config::load(cli.config.as_deref())?;
-    log_to_stderr(&config, cli.command.stays());
+    let journal = log(&config, cli.command.stays());
     // Said once for the process: without it no TLS connection can be made.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let session = Session { config, json: cli.json };
+    let session = Session { config, json: cli.json, journal };
     let outcome = runtime.block_on(cli::run(&session, &cli.command));
     // What still blocks a thread by now (a name lookup, a half-read file) is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-/// A command that only answers keeps to its answer, unless the settings ask for more.
-fn log_to_stderr(config: &Config, stays: bool) {
+/// Logs to stderr and, for a process that stays, to the journal. A command that only answers keeps to its answer, unless the settings
+/// ask for more.
+fn log(config: &Config, stays: bool) -> Journal {
     let filter = if stays || config.log != Config::default().log { &config.log } else { "warn" };
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => logs.with_target(false).init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
-    }
+    let lines =
+        fmt::layer().with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_writer(std::io::stderr);
+    let lines = match config.log_format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let (journal, layer) = journal::open();
+    tracing_subscriber::registry()
+        .with(lines.with_filter(EnvFilter::new(filter)))
+        .with(stays.then(|| layer.picking()))
+        .init();
+    journal
 }

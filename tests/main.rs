@@ -16,6 +16,7 @@ mod faults;
 mod front_door;
 mod gateway_keys;
 mod isolation;
+mod journal;
 mod live;
 mod meaning;
 mod models;

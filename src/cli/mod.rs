@@ -27,7 +27,7 @@ mod sync;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use tidewell::config::Config;
+use tidewell::{config::Config, journal::Journal};
 
 /// A durable, DB-first gateway: takes document writes into Postgres and projects them into Typesense.
 #[derive(Debug, Parser)]
@@ -101,14 +101,16 @@ impl Command {
 pub(crate) struct Session {
     pub(crate) config: Config,
     pub(crate) json: bool,
+    /// What this process logs of jobs, to be written down by one that stays.
+    pub(crate) journal: Journal,
 }
 
 /// Runs one command.
 pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Dev(args) => dev::run(session, args).await,
-        Command::Serve => process::serve(&session.config).await,
-        Command::Work => process::work(&session.config).await,
+        Command::Serve => process::serve(session).await,
+        Command::Work => process::work(session).await,
         Command::Migrate { print: false } => process::migrate(session).await,
         Command::Migrate { print: true } => process::print_migrations(session),
         Command::Status => status::run(session).await,

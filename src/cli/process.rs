@@ -23,7 +23,8 @@ use super::{Session, database, sealing, shutdown};
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// `tidewell serve`.
-pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
+pub(super) async fn serve(session: &Session) -> anyhow::Result<()> {
+    let config = &session.config;
     let shutdown = shutdown::on_signal("")?;
     let Some((pool, typesense)) = services(config, &shutdown).await? else { return Ok(()) };
     if config.athena_key_12.is_none() {
@@ -40,25 +41,33 @@ pub(super) async fn serve(config: &Config) -> anyhow::Result<()> {
         previous_master: config.previous_secret.as_deref(),
     };
     let plain_http = sealing::plain_http(config, PlainHttp::Nowhere);
-    let state = http::State::new(pool, typesense, secrets, limits(config), plain_http, embedders(config)?);
+    let state = http::State::new(pool.clone(), typesense, secrets, limits(config), plain_http, embedders(config)?);
     tracing::info!(address = %listener.local_addr()?, "serving");
     let keys = ConsoleKeys::of(config, config.athena_key_12.as_deref());
-    front_end(listener, state, keys, shutdown).await
+    session.journal.beside(&pool, &name(), front_end(listener, state, keys, shutdown)).await
 }
 
 /// `tidewell work`.
-pub(super) async fn work(config: &Config) -> anyhow::Result<()> {
+pub(super) async fn work(session: &Session) -> anyhow::Result<()> {
+    let config = &session.config;
     let shutdown = shutdown::on_signal("")?;
     let Some((pool, typesense)) = services(config, &shutdown).await? else { return Ok(()) };
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = format!("{}-{}-{}", host.trim(), std::process::id(), secret::new_short_id());
+    let name = name();
     tracing::info!(worker = name, backend = typesense.base_url(), "working");
     if config.secret.is_none() {
         tracing::warn!("TIDEWELL_SECRET is not set: no table syncs run here");
     }
     let sealer = config.secret.as_deref().map(|secret| Sealer::new(secret, config.previous_secret.as_deref()));
-    worker::run(pool, typesense, sealer, embedders(config)?, worker_options(config, name), shutdown).await;
+    let options = worker_options(config, name.clone());
+    let working = worker::run(pool.clone(), typesense, sealer, embedders(config)?, options, shutdown);
+    session.journal.beside(&pool, &name, working).await;
     Ok(())
+}
+
+/// What this process is called, as no other is.
+fn name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}-{}", host.trim(), std::process::id(), secret::new_short_id())
 }
 
 pub(super) fn embedders(config: &Config) -> anyhow::Result<Arc<Embedders>> {

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     http::{HeaderValue, Method, Request, StatusCode, header},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -90,6 +90,20 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Refusal> {
+        let bytes = self.answer(session, method, path, body.map(Value::to_string)).await?;
+        // A deletion has nothing to say.
+        let body = if bytes.is_empty() { Value::Null } else { parse(&bytes)? };
+        serde_json::from_value(unwrapped(body)).map_err(|error| Refusal::here(format!("{path}: {error}")))
+    }
+
+    /// An answer as it was sent, to a body that is sent as it is: for documents, whose numbers may be beyond what is computed with.
+    pub(super) async fn answer(
+        &self,
+        session: &Session,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Bytes, Refusal> {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(key) = &self.operator_key {
             request = request.header("x-athena-key", key.expose());
@@ -100,7 +114,7 @@ impl Api {
         let body = match body {
             Some(body) => {
                 request = request.header(header::CONTENT_TYPE, "application/json");
-                Body::from(body.to_string())
+                Body::from(body)
             }
             None => Body::empty(),
         };
@@ -112,9 +126,7 @@ impl Api {
         if !status.is_success() {
             return Err(Refusal::of(status, &bytes));
         }
-        // A deletion has nothing to say.
-        let body = if bytes.is_empty() { Value::Null } else { parse(&bytes)? };
-        serde_json::from_value(unwrapped(body)).map_err(|error| Refusal::here(format!("{path}: {error}")))
+        Ok(bytes)
     }
 }
 
@@ -128,7 +140,8 @@ fn unwrapped(mut body: Value) -> Value {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+/// What an answer of the API's own says.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| Refusal::here(format!("the API's answer is not understood: {error}")))
 }
 

@@ -6,12 +6,15 @@
 
 mod api;
 mod assets;
+mod dead_letters;
 mod fields;
 mod forms;
 mod frame;
 mod gateway_keys;
 mod guard;
+mod jobs;
 mod live;
+mod log;
 mod notice;
 mod overview;
 mod page;
@@ -94,4 +97,6 @@ fn pages() -> Router<Console> {
         .route("/console", get(overview::show))
         .route("/console/", get(overview::show))
         .merge(gateway_keys::routes())
+        .merge(dead_letters::routes())
+        .merge(jobs::routes())
 }

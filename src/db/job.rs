@@ -1,5 +1,7 @@
 //! Jobs: what became of the documents of one accepted request.
 
+pub mod rows;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -9,7 +11,7 @@ use super::accept::{INDEX_LOCK, order_key, order_lock};
 /// The columns by their names: a `*` would change its meaning under statements that live connections have prepared.
 macro_rules! columns {
     () => {
-        "jobs.id, jobs.organization_id, index_id, indexes.slug as index_slug, total, pending, retrying, succeeded, dead,
+        "jobs.id, jobs.organization_id, organizations.slug as organization_slug, index_id, indexes.slug as index_slug, total, pending, retrying, succeeded, dead,
          superseded, enqueued_at, started_at, finished_at"
     };
 }
@@ -19,6 +21,7 @@ macro_rules! columns {
 pub struct Job {
     pub id: Uuid,
     pub organization_id: Uuid,
+    pub organization_slug: String,
     pub index_id: Uuid,
     pub index_slug: String,
     pub total: i32,
@@ -44,6 +47,18 @@ pub enum Status {
     Partial,
     /// Every document that was not superseded is dead.
     Failed,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Job {
@@ -159,6 +174,7 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Job>, sqlx::Error> {
         columns!(),
         "
          from tidewell.jobs join tidewell.indexes on indexes.id = jobs.index_id
+              join tidewell.organizations on organizations.id = jobs.organization_id
          where jobs.id = $1"
     ))
     .bind(id)
@@ -184,6 +200,7 @@ pub async fn list(pool: &PgPool, listing: Listing) -> Result<Vec<Job>, sqlx::Err
         columns!(),
         "
          from tidewell.jobs join tidewell.indexes on indexes.id = jobs.index_id
+              join tidewell.organizations on organizations.id = jobs.organization_id
          where ($1::uuid is null or jobs.organization_id = $1)
            and ($2::uuid is null or jobs.index_id = $2)
            and ($3::uuid is null or jobs.id < $3)
@@ -199,7 +216,7 @@ pub async fn list(pool: &PgPool, listing: Listing) -> Result<Vec<Job>, sqlx::Err
     .bind(listing.organization_id)
     .bind(listing.index_id)
     .bind(listing.before)
-    .bind(listing.status.map(|status| format!("{status:?}").to_lowercase()))
+    .bind(listing.status.map(Status::name))
     .bind(listing.limit)
     .fetch_all(pool)
     .await

@@ -20,6 +20,7 @@ pub mod job;
 pub mod key;
 pub mod lane;
 pub mod latest;
+pub mod log_line;
 pub mod organization;
 pub mod outbox;
 pub mod plan;

@@ -9,7 +9,7 @@ use super::{embedding, sync};
 /// How long finished things are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// Jobs, counted from their end.
+    /// Jobs, counted from their end, and log lines of whatever kind.
     pub jobs: Duration,
     /// Tombstones of deleted documents.
     pub tombstones: Duration,
@@ -47,6 +47,9 @@ pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
                                             where lanes.index_id = documents.index_id and retrying
                                               and outbox.version <= documents.accepted_version)
                           limit $2 for update skip locked)";
+    let log_lines = "delete from tidewell.log_lines where (subject, at, id) in (
+                         select subject, at, id from tidewell.log_lines
+                         where at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let acts = "delete from tidewell.dead_letter_acts where id in (
                     select id from tidewell.dead_letter_acts where acted_at < now() - make_interval(secs => $1) limit $2 for update skip locked)";
     let idempotency_keys = "delete from tidewell.idempotency_keys where (organization_id, method, path, key) in (
@@ -59,6 +62,7 @@ pub async fn prune(pool: &PgPool, keep: Keep) -> Result<u64, sqlx::Error> {
     let mut removed = 0;
     for (statement, kept) in [
         (jobs, keep.jobs),
+        (log_lines, keep.jobs),
         (tombstones, keep.tombstones),
         (acts, keep.acts),
         (idempotency_keys, Duration::from_secs(24 * 3600)),

@@ -1,8 +1,9 @@
 //! Jobs: what became of the documents of one accepted request, or of a reindex.
 
+pub(super) mod looks;
 mod of_reindex;
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use axum::{Json as Answer, extract::State as Shared};
 use chrono::{DateTime, Utc};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Error, State,
     caller::Caller,
+    organizations,
     page::{Page, PageQuery},
     params::{Path, Query},
     responses::{Conflict, Invalid, NotFound, Refused},
@@ -35,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// List jobs
 ///
-/// Those of writes; an index's versions tell of its reindexes. `errors` is left empty here: ask for the job itself.
+/// Those of writes and reindexes together. `errors` is left empty here: ask for the job itself.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(JobFilter, PageQuery),
     responses((status = 200, body = Page<JobView>), Invalid, Refused, NotFound, Conflict))]
 pub(super) async fn list(
@@ -45,19 +47,26 @@ pub(super) async fn list(
     Shared(state): Shared<State>,
 ) -> Result<Answer<Page<JobView>>, Error> {
     caller.require(&JOB_SCOPES)?;
+    let organization_id = match &filter.organization {
+        Some(name) => Some(organizations::find(&state, name).await?.id),
+        None => caller.organization_id(),
+    };
+    if caller.organization_id().is_some_and(|own| organization_id != Some(own)) {
+        return Err(Error::not_found("organization"));
+    }
     let index_id = match &filter.index {
-        Some(name) => Some(state.index(&caller, name).await?.id),
+        Some(name) => Some(state.index_within(&caller, organization_id, name).await?.id),
         None => caller.index_id(),
     };
-    let listing = Listing {
-        organization_id: caller.organization_id(),
-        index_id,
-        status: filter.status,
-        before: page.before()?,
-        limit: page.limit()? + 1,
-    };
-    let rows = db::job::list(&state.pool, listing).await?;
-    Ok(Answer(page.page(rows, |row| row.id, |row| JobView::new(row, Vec::new()))?))
+    let listing =
+        Listing { organization_id, index_id, status: filter.status, before: page.before()?, limit: page.limit()? + 1 };
+    let writes = db::job::list(&state.pool, listing).await?.into_iter().map(|job| JobView::new(job, Vec::new()));
+    let reindexes = db::reindex::listing::list(&state.pool, listing).await?;
+    let mut jobs: Vec<_> =
+        writes.chain(reindexes.into_iter().map(|named| of_reindex::view(named, Vec::new()))).collect();
+    // Ids grow with time.
+    jobs.sort_unstable_by_key(|job| Reverse(job.job_id));
+    Ok(Answer(page.page(jobs, |job| job.job_id, |job| job)?))
 }
 
 /// Show a job, waiting for its end where asked to
@@ -113,6 +122,8 @@ async fn ended<T, F: Future<Output = Result<Option<T>, sqlx::Error>>>(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct JobFilter {
+    /// An organization's id or slug.
+    organization: Option<String>,
     /// An index's id or slug.
     index: Option<String>,
     status: Option<Status>,
@@ -132,6 +143,8 @@ pub(super) struct Wait {
 #[schema(as = Job)]
 pub(super) struct JobView {
     job_id: Uuid,
+    /// The organization's slug.
+    organization: String,
     /// The index's slug.
     index: String,
     status: Status,
@@ -177,6 +190,7 @@ impl JobView {
             started_at: job.started_at,
             finished_at: job.finished_at,
             reindex: None,
+            organization: job.organization_slug,
             index: job.index_slug,
         }
     }

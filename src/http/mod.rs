@@ -20,6 +20,7 @@ mod keeper;
 mod key_use;
 mod keys;
 mod known;
+mod log_lines;
 mod native;
 mod observe;
 mod openapi;
@@ -95,6 +96,8 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(scoped_tokens::create))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
+        .routes(routes!(jobs::looks::rows))
+        .routes(routes!(jobs::looks::log))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::groups))
         .routes(routes!(dead_letters::retry))

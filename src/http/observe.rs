@@ -36,6 +36,7 @@ pub fn install_recorder() -> Result<(), BuildError> {
     describe_counter!(REQUESTS, Unit::Count, "Requests answered.");
     describe_histogram!(DURATION, Unit::Seconds, "From a request's head to the head of its answer.");
     crate::embed::describe_metrics();
+    crate::journal::describe_metrics();
     let handle = RECORDER.get_or_init(|| handle);
     tokio::spawn(async move {
         loop {

@@ -19,6 +19,7 @@ use super::{
     reader::Reader,
     reconcile::{Outcome, Reconciled, reconcile},
     send::{Request, Sent},
+    story::{self, Chapter},
     target::NoTarget,
 };
 use crate::{
@@ -73,6 +74,8 @@ struct Settling {
     reconciled: Reconciled,
     /// The flight to forget; `None` where its outcome is in doubt.
     landed: Option<Uuid>,
+    /// To be told once it is so.
+    chapters: Vec<Chapter>,
 }
 
 /// What is about to be sent, to be written down before.
@@ -227,6 +230,7 @@ impl<'a> Drain<'a> {
         let paused = fault.refuses_work() || (fault.is_transient() && !worker.typesense.healthy().await);
         if paused {
             worker.gate.trip(&fault.to_string());
+            story::tell_of_pause(self.lease.lane, &batch, &fault.to_string());
         } else if let [outcome @ Outcome::Unknown] = &mut outcomes[..] {
             let (code, message) = ("request_failed".to_owned(), fault.to_string());
             *outcome = match fault.is_transient() {
@@ -249,7 +253,8 @@ impl<'a> Drain<'a> {
 
     fn reconcile(&self, batch: &Batch, outcomes: Vec<Outcome>, landed: Option<Uuid>) -> Settling {
         let reconciled = reconcile(batch, outcomes, self.index.max_attempts, self.worker.options.backoff);
-        Settling { reconciled, landed }
+        let chapters = story::chapters(batch, &reconciled.settlement);
+        Settling { reconciled, landed, chapters }
     }
 
     /// Begins a transaction that holds the lease.
@@ -302,7 +307,7 @@ impl<'a> Drain<'a> {
             let life = Lifetime { timeout: 2 * options.import_timeout, doubt: options.doubt };
             db::flight::open(&mut tx, flight, &options.name, life).await?;
         }
-        if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed }) = &settling {
+        if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed, .. }) = &settling {
             db::settlement::settle(&mut tx, self.lease.lane, settlement).await?;
             if let Some(flight) = landed {
                 db::flight::close(&mut tx, *flight).await?;
@@ -314,6 +319,9 @@ impl<'a> Drain<'a> {
             }
         }
         tx.commit().await?;
+        if let Some(Settling { chapters, .. }) = &settling {
+            story::tell(self.lease.lane, chapters);
+        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ mod repay;
 mod resolve_filter_delete;
 mod send;
 mod stop;
+mod story;
 mod sweep;
 mod sync;
 mod target;

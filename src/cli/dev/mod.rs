@@ -119,7 +119,7 @@ async fn live(
 
     let stop = shutdown.child_token();
     let worker = format!("{ours}{}", std::process::id());
-    let mut processes = processes(session, &place, master, listener, pool.clone(), worker, &stop)?;
+    let mut processes = processes(session, &place, master, listener, pool.clone(), worker.clone(), &stop)?;
     let until_told = async {
         let demo = match args.no_demo {
             true => None,
@@ -132,15 +132,19 @@ async fn live(
         shutdown.cancelled().await;
         anyhow::Ok(())
     };
-    let mut outcome = tokio::select! {
-        told = until_told => told,
-        fault = keep_up(servers) => fault,
-        ended = ended(&mut processes) => ended,
+    let living = async {
+        let mut outcome = tokio::select! {
+            told = until_told => told,
+            fault = keep_up(servers) => fault,
+            ended = ended(&mut processes) => ended,
+        };
+        stop.cancel();
+        while !processes.is_empty() {
+            outcome = outcome.and(ended(&mut processes).await);
+        }
+        outcome
     };
-    stop.cancel();
-    while !processes.is_empty() {
-        outcome = outcome.and(ended(&mut processes).await);
-    }
+    let outcome = session.journal.beside(&pool, &worker, living).await;
     pool.close().await;
     DevJson::remove(folder)?;
     outcome

@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod flight;
 pub mod lease;
+pub mod listing;
 pub mod record;
 pub mod refusal;
 pub mod swap;

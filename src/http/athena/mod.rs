@@ -8,6 +8,7 @@ mod envelope;
 mod inspect;
 mod search;
 mod sync_jobs;
+mod sync_log;
 mod sync_runs;
 mod verify;
 
@@ -64,6 +65,8 @@ pub(super) fn offered() -> OpenApiRouter<State> {
         .routes(routes!(sync_runs::roll_back))
         .routes(routes!(sync_runs::list))
         .routes(routes!(sync_runs::show))
+        .routes(routes!(sync_log::of_run))
+        .routes(routes!(sync_log::of_job))
 }
 
 async fn no_route() -> Error {

@@ -6,23 +6,32 @@ use uuid::Uuid;
 
 use super::{Counts, JobView, ended, is_visible};
 use crate::{
-    db::{self, reindex::Reindex},
+    db::{
+        job::Failure,
+        reindex::listing::{self, Named},
+    },
     http::{Error, State, caller::Caller},
     reindex::{ReindexView, job},
 };
 
 /// The reindex of this id, at its end or as it stands when the time is up.
 pub(super) async fn show(state: &State, caller: &Caller, id: Uuid, wait: Duration) -> Result<JobView, Error> {
-    let found = db::reindex::find(&state.pool, id).await?;
-    let found = found.filter(|reindex| is_visible(caller, reindex.organization_id, reindex.index_id));
+    let found = listing::find(&state.pool, id).await?;
+    let found = found.filter(|Named { reindex, .. }| is_visible(caller, reindex.organization_id, reindex.index_id));
     let found = found.ok_or_else(|| Error::not_found("job"))?;
-    let reindex = ended(found, wait, Reindex::has_ended, || db::reindex::find(&state.pool, id)).await?;
-    let index = db::index::find(&state.pool, reindex.index_id).await?.ok_or_else(Error::index_not_found)?;
-    let errors = job::failures(&state.pool, &reindex).await?;
+    let has_ended = |named: &Named| named.reindex.has_ended();
+    let found = ended(found, wait, has_ended, || listing::find(&state.pool, id)).await?;
+    let errors = job::failures(&state.pool, &found.reindex).await?;
+    Ok(view(found, errors))
+}
+
+pub(super) fn view(named: Named, errors: Vec<Failure>) -> JobView {
+    let Named { reindex, organization_slug, index_slug } = named;
     let job::Counts { total, pending, succeeded, dead } = job::counts(&reindex);
-    Ok(JobView {
+    JobView {
         job_id: reindex.id,
-        index: index.slug,
+        organization: organization_slug,
+        index: index_slug,
         status: job::status(&reindex),
         counts: Counts { total, pending, succeeded, retrying: 0, dead, superseded: 0 },
         errors,
@@ -30,5 +39,5 @@ pub(super) async fn show(state: &State, caller: &Caller, id: Uuid, wait: Duratio
         started_at: reindex.started_at,
         finished_at: reindex.finished_at,
         reindex: Some(ReindexView::from(&reindex)),
-    })
+    }
 }

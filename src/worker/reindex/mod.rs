@@ -93,6 +93,8 @@ impl Worker {
         let version = db::version::find(&self.pool, index.id, reindex.number).await?.ok_or(sqlx::Error::RowNotFound)?;
         let run =
             Run { worker: self, lease, reindex: &reindex, index: &index, version: &version, held: Mutex::default() };
+        tracing::info!(reindex_id = %id, index_id = %index.id, kind = ?reindex.kind, phase = ?reindex.phase, version = reindex.number,
+            "a reindex is under way");
         let outcome = {
             let mut working = std::pin::pin!(run.work());
             tokio::select! {

@@ -60,6 +60,7 @@ impl Pass<'_> {
                 if !settle::settle(&mut conn, self.lease, &settlement).await? {
                     return Err(Stop::LeaseLost);
                 }
+                self.tell(&settlement.letters);
                 spent = began.elapsed();
             }
             Ok(())
@@ -67,6 +68,13 @@ impl Pass<'_> {
         let (read, written, settled): (Result<(), Stop>, Result<(), Stop>, Result<(), Stop>) =
             futures::join!(reading, writing, settling);
         settled.and(written).and(read)
+    }
+
+    /// Tells of rows that were refused, with the first of them as an example.
+    fn tell(&self, refused: &[Letter]) {
+        let Some(Letter { document_id, code, message, .. }) = refused.first() else { return };
+        tracing::warn!(job_id = %self.lease.job_id, run_id = %self.run_id, rows = refused.len(), document_id, code,
+            reason = message, "rows were refused: they are dead letters");
     }
 
     /// Writes what a range has to write.

@@ -200,6 +200,8 @@ impl Worker {
         let job = db::sync::job::find(&self.pool, run.job_id).await?.ok_or(Stop::Cancelled)?;
         let mut ground = self.ground(job).await?;
         let position = self.position(lease, run, &mut ground).await?;
+        tracing::info!(job_id = %run.job_id, run_id = %run.id, collection = position.collection, rows = run.source_row_count,
+            "a sync run is under way");
         if !position.is_done {
             let plan = &ground.plan;
             let counting = self.count(run, &ground.source_url, plan);
