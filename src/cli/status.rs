@@ -135,13 +135,18 @@ fn count(number: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn work_that_nobody_does_is_pointed_out() {
         let index = IndexStatus {
+            id: Uuid::nil(),
             organization: "acme".to_owned(),
             index: "products".to_owned(),
+            version: 1,
+            documents: 5,
             backlog: 7,
             oldest_enqueued_at: None,
             oldest_age_seconds: Some(90.0),

@@ -38,6 +38,10 @@ impl<'a> Field<'a> {
         Self::of(name, label, Kind::Input("number"))
     }
 
+    pub(super) fn date(name: &'a str, label: &'a str) -> Self {
+        Self::of(name, label, Kind::Input("date"))
+    }
+
     pub(super) fn area(name: &'a str, label: &'a str, lines: usize) -> Self {
         Self::of(name, label, Kind::Area(lines))
     }

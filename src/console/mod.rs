@@ -12,13 +12,16 @@ mod forms;
 mod frame;
 mod gateway_keys;
 mod guard;
+mod indexes;
 mod jobs;
 mod live;
 mod log;
 mod notice;
+mod organizations;
 mod overview;
 mod page;
 mod parts;
+mod search;
 mod session;
 mod sign_in;
 
@@ -99,4 +102,7 @@ fn pages() -> Router<Console> {
         .merge(gateway_keys::routes())
         .merge(dead_letters::routes())
         .merge(jobs::routes())
+        .merge(indexes::routes())
+        .merge(organizations::routes())
+        .merge(search::routes())
 }

@@ -160,6 +160,37 @@ pub async fn list(
     .await
 }
 
+/// An index among those of all organizations.
+#[derive(Clone, Debug, FromRow)]
+pub struct Listed {
+    #[sqlx(flatten)]
+    pub index: Index,
+    /// Its slug.
+    pub organization: String,
+}
+
+/// Indexes of all organizations or of one, newest first; only those older than `before`.
+pub async fn list_all(
+    pool: &PgPool,
+    organization_id: Option<Uuid>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Listed>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        ", (select slug from tidewell.organizations where id = indexes.organization_id) as organization
+         from tidewell.indexes
+         where ($1::uuid is null or organization_id = $1) and ($2::uuid is null or id < $2)
+         order by id desc limit $3"
+    ))
+    .bind(organization_id)
+    .bind(before)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
 /// What may be changed of an index; what is `None` stays.
 #[derive(Debug, Default)]
 pub struct Changes {

@@ -1,6 +1,6 @@
 //! Grants of a key's minute to replicas.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
@@ -65,4 +65,17 @@ pub async fn grant(
     .await?;
     tx.commit().await?;
     Ok(grant)
+}
+
+/// What front ends have taken of the last minute of these keys; one that is missing has not been used in it.
+pub async fn taken(pool: &PgPool, key_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
+    let taken: Vec<(Uuid, i64)> = sqlx::query_as(
+        "select key_id, sum(permits) from tidewell.rate_grants
+         where key_id = any($1) and granted_at > clock_timestamp() - interval '1 minute'
+         group by key_id",
+    )
+    .bind(key_ids)
+    .fetch_all(pool)
+    .await?;
+    Ok(taken.into_iter().collect())
 }

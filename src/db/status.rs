@@ -6,6 +6,7 @@ mod syncs;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
 
 pub use reindexes::{ReindexStatus, VersionStatus};
 pub use syncs::{HEALTHS, SyncStatus, oldest_unsynced_seconds};
@@ -36,8 +37,13 @@ pub struct Status {
 #[derive(Clone, Debug, FromRow, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexStatus {
+    pub id: Uuid,
     pub organization: String,
     pub index: String,
+    /// The live version.
+    pub version: i32,
+    /// Documents of the record.
+    pub documents: i64,
     /// Rows accepted and not settled.
     pub backlog: i64,
     /// When the oldest write that is not projected was accepted.
@@ -61,6 +67,7 @@ pub struct IndexStatus {
 #[derive(Clone, Debug, Default, FromRow, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckStatus {
+    pub checked_at: Option<DateTime<Utc>>,
     /// How long ago it was; `None`: never.
     pub age_seconds: Option<f64>,
     pub missing: Option<i64>,
@@ -93,7 +100,7 @@ pub async fn read(pool: &PgPool) -> Result<Status, sqlx::Error> {
     let debts = "select count(*) from (select from tidewell.embedding_debts limit $1) as counted";
     let doubted = "select count(*) from tidewell.flights where deadline <= clock_timestamp()";
     Ok(Status {
-        indexes: indexes(pool).await?,
+        indexes: indexes(pool, None).await?,
         workers: workers(pool).await?,
         syncs: syncs::read(pool).await?,
         reindexes: reindexes::under_way(pool).await?,
@@ -103,24 +110,25 @@ pub async fn read(pool: &PgPool) -> Result<Status, sqlx::Error> {
     })
 }
 
-/// The oldest write is found by its place: the first fresh and the first retrying row of each lane, two steps down an index.
+/// Every index, or the one of that id. The oldest write is found by its place: the first fresh and the first retrying row of each lane, two steps down an index.
 /// Lanes are only looked into where an index has a backlog.
-async fn indexes(pool: &PgPool) -> Result<Vec<IndexStatus>, sqlx::Error> {
+pub async fn indexes(pool: &PgPool, id: Option<Uuid>) -> Result<Vec<IndexStatus>, sqlx::Error> {
     sqlx::query_as(
         "with behind as (
-             select index_id, (max(total) - sum(settled))::bigint as backlog,
+             select index_id, (max(total) - sum(settled))::bigint as backlog, sum(documents)::bigint as documents,
                     count(*) filter (where leased_until > clock_timestamp()) as lanes_leased
              from (select index_id, sum(accepted) as total from tidewell.backlogs group by index_id) as accepted
              join tidewell.lanes using (index_id)
+             where $2::uuid is null or index_id = $2
              group by index_id
          )
-         select organizations.slug as organization, indexes.slug as index, backlog, lanes_leased,
+         select indexes.id, organizations.slug as organization, indexes.slug as index, version, documents, backlog, lanes_leased,
                 oldest.enqueued_at as oldest_enqueued_at,
                 extract(epoch from clock_timestamp() - oldest.enqueued_at)::float8 as oldest_age_seconds,
                 retries.due as retries_due, retries.waiting as retries_waiting,
                 filters.count as filter_deletes, dead.count as dead_letters,
                 extract(epoch from clock_timestamp() - checks.checked_at)::float8 as age_seconds,
-                checks.missing, checks.extra, checks.stale, checks.error
+                checks.checked_at, checks.missing, checks.extra, checks.stale, checks.error
          from behind
          join tidewell.indexes on indexes.id = behind.index_id
          join tidewell.organizations on organizations.id = indexes.organization_id
@@ -155,6 +163,7 @@ async fn indexes(pool: &PgPool) -> Result<Vec<IndexStatus>, sqlx::Error> {
          order by organization, index",
     )
     .bind(COUNTED_TO)
+    .bind(id)
     .fetch_all(pool)
     .await
 }

@@ -9,7 +9,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     db::{
         self,
-        index::{Changes, Index, NewIndex},
+        index::{Changes, Index, Listed, NewIndex},
         index_check::Check,
     },
     domain::{embedding::Embedding, fields},
@@ -44,6 +44,23 @@ pub(super) async fn list(
     let organization = organizations::find(&state, &org).await?;
     let rows = db::index::list(&state.pool, organization.id, page.before()?, page.limit()? + 1).await?;
     Ok(Answer(page.page(rows, |row| row.id, |row| IndexView::from(&row))?))
+}
+
+/// List the indexes of all organizations
+#[utoipa::path(get, path = "/v1/indexes", tag = "indexes", security(("operator" = [])),
+    params(AllQuery, PageQuery), responses((status = 200, body = Page<ListedIndex>), Invalid, Refused, NotFound))]
+pub(super) async fn list_all(
+    _: Operator,
+    Query(AllQuery { organization }): Query<AllQuery>,
+    Query(page): Query<PageQuery>,
+    Shared(state): Shared<State>,
+) -> Result<Answer<Page<ListedIndex>>, Error> {
+    let organization = match &organization {
+        Some(name) => Some(organizations::find(&state, name).await?.id),
+        None => None,
+    };
+    let rows = db::index::list_all(&state.pool, organization, page.before()?, page.limit()? + 1).await?;
+    Ok(Answer(page.page(rows, |row| row.index.id, ListedIndex::from)?))
 }
 
 /// Make an index
@@ -152,6 +169,29 @@ pub(super) struct IndexView {
     /// For how many seconds the answer to a search may be given again; 0: never.
     cache_seconds: i32,
     created_at: DateTime<Utc>,
+}
+
+/// An index, and whose it is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListedIndex {
+    #[serde(flatten)]
+    index: IndexView,
+    /// The organization's slug.
+    organization: String,
+}
+
+impl From<Listed> for ListedIndex {
+    fn from(Listed { index, organization }: Listed) -> Self {
+        Self { index: IndexView::from(&index), organization }
+    }
+}
+
+/// Whose indexes to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AllQuery {
+    /// The id or slug of the one organization; left out: all.
+    organization: Option<String>,
 }
 
 /// An index, and how its collection compared with what was written.

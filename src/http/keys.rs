@@ -39,7 +39,9 @@ pub(super) async fn list(
 ) -> Result<Answer<Page<KeyView>>, Error> {
     let organization = organizations::find(&state, &org).await?;
     let rows = db::key::list(&state.pool, organization.id, page.before()?, page.limit()? + 1).await?;
-    Ok(Answer(page.page(rows, |row| row.id, KeyView::from)?))
+    let taken = db::rate::taken(&state.pool, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    let view = |row: Key| KeyView { taken_last_minute: Some(taken.get(&row.id).copied().unwrap_or(0)), ..row.into() };
+    Ok(Answer(page.page(rows, |row| row.id, view)?))
 }
 
 /// Make a key
@@ -128,6 +130,10 @@ pub(super) struct KeyView {
     /// Where browsers may use it; empty: anywhere.
     allowed_origins: Vec<String>,
     rate_limit_per_minute: i32,
+    /// In a list: requests that front ends have taken of the limit in the last 60 seconds. They take a hundredth of it at a time, so
+    /// this is a little ahead of what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_last_minute: Option<i64>,
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
     /// Written down every few seconds.
@@ -150,6 +156,7 @@ impl From<Key> for KeyView {
             scopes: key.scopes,
             allowed_origins: key.allowed_origins,
             rate_limit_per_minute: key.rate_limit_per_minute,
+            taken_last_minute: None,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,

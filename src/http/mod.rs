@@ -111,6 +111,7 @@ fn v1() -> OpenApiRouter<State> {
         .routes(routes!(plans::list))
         .routes(routes!(plans::put))
         .routes(routes!(indexes::list, indexes::create))
+        .routes(routes!(indexes::list_all))
         .merge(index_verbs::routes())
         .routes(routes!(reindexing::versions))
         .routes(routes!(reindexing::refusals))

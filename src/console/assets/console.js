@@ -165,5 +165,48 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// --- Search as one types: the form is asked as it stands, and what it finds takes the place of what was found before.
+
+const TYPING_MS = 150;
+let typing;
+let asked;
+
+async function find(form) {
+  clearTimeout(typing);
+  asked?.abort();
+  asked = new AbortController();
+  const path = form.getAttribute("action") + "?" + new URLSearchParams(new FormData(form));
+  try {
+    const response = await fetch(path, { headers: { "x-console-part": "middle" }, signal: asked.signal });
+    const template = document.createElement("template");
+    template.innerHTML = await response.text();
+    const wanted = template.content.querySelector("#results");
+    if (!wanted) return location.assign(path);
+    morph(document.getElementById("results"), wanted);
+    history.replaceState(null, "", path);
+    isLost(false);
+  } catch (error) {
+    if (error.name !== "AbortError") isLost(true);
+  }
+}
+
+document.addEventListener("input", ({ target }) => {
+  const form = target.closest("form[data-find]");
+  if (!form || target.hasAttribute("data-anew")) return;
+  clearTimeout(typing);
+  typing = setTimeout(find, target.type === "search" ? TYPING_MS : 4 * TYPING_MS, form);
+});
+document.addEventListener("change", ({ target }) => {
+  const form = target.closest("form[data-find]");
+  if (!form || !target.hasAttribute("data-anew")) return;
+  const kept = new URLSearchParams({ [target.name]: target.value, q: form.elements.q.value });
+  location.assign(form.getAttribute("action") + "?" + kept);
+});
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-find]")) return;
+  event.preventDefault();
+  find(event.target);
+});
+
 tellTimes();
 listen();

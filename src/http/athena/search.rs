@@ -133,6 +133,10 @@ pub(super) struct SearchBody {
     include_fields: Option<Vec<String>>,
     exclude_fields: Option<Vec<String>>,
     highlight_fields: Option<Vec<String>>,
+    /// `<mark>` where left out.
+    highlight_start_tag: Option<String>,
+    /// `</mark>` where left out.
+    highlight_end_tag: Option<String>,
     #[schema(minimum = 1, default = 1)]
     page: Option<u32>,
     #[schema(maximum = 100, default = 10)]
@@ -173,6 +177,8 @@ impl SearchBody {
             ("include_fields", list(&self.include_fields)),
             ("exclude_fields", list(&self.exclude_fields)),
             ("highlight_fields", list(&self.highlight_fields)),
+            ("highlight_start_tag", self.highlight_start_tag.clone()),
+            ("highlight_end_tag", self.highlight_end_tag.clone()),
             ("page", count(self.page)),
             ("per_page", count(self.per_page)),
         ];
