@@ -835,25 +835,27 @@ $provision$;
 
 do $provision$
 begin
-if not exists (select from public._sqlx_migrations where version = 8) then
-execute $migration$-- What the processes say of one job, reindex, sync job or run, so that whoever looks into it need not go to the machines they run on.
-
-create table tidewell.log_lines (
-    id bigint generated always as identity,
-    -- What the line is about.
-    subject uuid not null,
-    at timestamptz not null,
-    level text not null check (level in ('error', 'warn', 'info')),
-    message text not null,
-    fields jsonb not null,
-    -- Who says it.
-    process text not null,
-    primary key (subject, at, id)
+if not exists (select from public._sqlx_migrations where version = 9) then
+execute $migration$-- What went through, minute by minute, for pictures of the last hour. The worker that looks first in a minute writes its row.
+create table tidewell.activity (
+    minute timestamptz primary key,
+    -- Totals since the beginning: what went through between two rows is their difference.
+    accepted bigint not null,
+    projected bigint not null,
+    synced bigint not null,
+    -- Letters that died since the row before.
+    died bigint not null
 );
-create index log_lines_by_age on tidewell.log_lines (at);
+
+-- Documents that a sync job has written or deleted, all its runs together.
+alter table tidewell.sync_states add column synced bigint not null default 0;
+
+-- The lowest id that could have been made at a moment: ids begin with their milliseconds.
+create function tidewell.first_id_at(moment timestamptz) returns uuid language sql immutable parallel safe
+return (lpad(to_hex((extract(epoch from moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (8, 'log lines', true, decode('09bd3c2557a65ac0ca31d68e860f190a1a83490b12172125d3058d77d918a8952d8fe807516a9a6136093962d83fd4da', 'hex'), 0);
+values (9, 'activity', true, decode('b87e25fe719c609a22996e6a3255ef9800967f83b1b206ed8f8282a7d0bb243a48b53db9daba555b7254c5cdf8e88d56', 'hex'), 0);
 end if;
 end
 $provision$;

@@ -8,6 +8,7 @@ mod backends;
 mod clients;
 mod compatible_writes;
 mod console_search;
+mod console;
 mod dead_letters;
 mod dev;
 mod drift;

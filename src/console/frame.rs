@@ -69,7 +69,7 @@ pub(super) fn framed(session: &Session, notice: Option<String>, page: Page) -> i
         a .skip href="#main" { "Skip to the content" }
         div .shell {
             header .bar {
-                a .brand href="/console" { (icon("wave")) span { "Tidewell" } }
+                a .brand href="/console" aria-label="Tidewell" { (icon("wave")) span { "Tidewell" } }
                 details .menu {
                     summary aria-label="Menu" { (icon("menu")) }
                     (menu("Menu", page.section))

@@ -157,7 +157,7 @@ impl<'a> Hostile<'a> {
             let sound = self.often(0.95);
             let glue =
                 if sound { self.one(&[" && ", " || ", "&&", "||"]) } else { self.one(&[" ", "", ") || (", ","]) };
-            expression = expression + glue + &self.term(depth);
+            expression = expression + glue + self.term(depth).as_str();
         }
         expression
     }

@@ -1,4 +1,4 @@
-//! Typesense's official clients, installed once as published, and the scripts of `tests/clients` that run them.
+//! Typesense's official clients, installed once as published, and the scripts of `tests/clients` that run them; and axe-core beside them.
 
 use std::{
     fs::{self, File},
@@ -71,4 +71,9 @@ pub async fn run_script(script: &'static str, client: &Client, key: &str) {
         run(command.env("TIDEWELL_URL", url).env("TIDEWELL_KEY", key), "Node.js 20 or newer and python3 with venv");
     });
     ran.await.expect("a script that ends well");
+}
+
+/// The script of axe-core, which finds what keeps people out of a page.
+pub fn axe() -> String {
+    fs::read_to_string(INSTALLED.join("node_modules/axe-core/axe.min.js")).expect("axe-core")
 }

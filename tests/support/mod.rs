@@ -1,5 +1,6 @@
-//! What the end-to-end tests stand on: real servers, real processes, a client, an oracle and a proxy for faults.
+//! What the end-to-end tests stand on: real servers, real processes, a client, a browser, an oracle and a proxy for faults.
 
+pub mod browser;
 pub mod client;
 pub mod clients;
 pub mod database_proxy;
@@ -10,6 +11,7 @@ pub mod oracle;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod soundness;
 pub mod stack;
 pub mod sync_job;
 pub mod syncing;

@@ -35,7 +35,7 @@ impl TestServers {
     async fn start() -> Self {
         let database_url = setting("TIDEWELL_DATABASE_URL");
         let typesense_url = setting("TIDEWELL_TYPESENSE_URL");
-        let folder = Folder::make();
+        let folder = Folder::make("servers");
         let servers = start(&folder, database_url.is_none(), typesense_url.is_none()).await;
         if let Some(url) = &database_url {
             drop_databases_of_dead_tests(url).await;
@@ -65,13 +65,13 @@ pub struct OwnServers {
 
 /// A new pair of embedded servers, whatever the settings say: nobody else's may be stopped.
 pub async fn own_servers() -> OwnServers {
-    let folder = Folder::make();
+    let folder = Folder::make("servers");
     OwnServers { servers: start(&folder, true, true).await, _folder: folder }
 }
 
 /// As [`own_servers`], of PostgreSQL alone.
 pub async fn own_postgres() -> OwnServers {
-    let folder = Folder::make();
+    let folder = Folder::make("servers");
     OwnServers { servers: start(&folder, true, false).await, _folder: folder }
 }
 
@@ -182,10 +182,10 @@ async fn drop_databases_of_dead_tests(admin_url: &str) {
     }
 }
 
-/// A folder for servers, and the watchdog that kills them and deletes the folder when this is dropped or the process
+/// A folder for servers (or a browser), and the watchdog that kills them and deletes the folder when this is dropped or the process
 /// ends in whatever way: it waits for the end of a pipe that only this process holds open.
-struct Folder {
-    path: PathBuf,
+pub struct Folder {
+    pub path: PathBuf,
     watchdog: Child,
 }
 
@@ -213,8 +213,8 @@ rmdir "${postgres%/*}"
 "#;
 
 impl Folder {
-    fn make() -> Self {
-        let name = format!("servers-{}-{}", std::process::id(), Uuid::new_v4().simple());
+    pub fn make(of: &str) -> Self {
+        let name = format!("{of}-{}-{}", std::process::id(), Uuid::new_v4().simple());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let watchdog = Command::new("sh")
             .args(["-c", WATCHDOG])
