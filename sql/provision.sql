@@ -835,6 +835,31 @@ $provision$;
 
 do $provision$
 begin
+if not exists (select from public._sqlx_migrations where version = 8) then
+execute $migration$-- What the processes say of one job, reindex, sync job or run, so that whoever looks into it need not go to the machines they run on.
+
+create table tidewell.log_lines (
+    id bigint generated always as identity,
+    -- What the line is about.
+    subject uuid not null,
+    at timestamptz not null,
+    level text not null check (level in ('error', 'warn', 'info')),
+    message text not null,
+    fields jsonb not null,
+    -- Who says it.
+    process text not null,
+    primary key (subject, at, id)
+);
+create index log_lines_by_age on tidewell.log_lines (at);
+$migration$;
+insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
+values (8, 'log lines', true, decode('09bd3c2557a65ac0ca31d68e860f190a1a83490b12172125d3058d77d918a8952d8fe807516a9a6136093962d83fd4da', 'hex'), 0);
+end if;
+end
+$provision$;
+
+do $provision$
+begin
 if not exists (select from public._sqlx_migrations where version = 9) then
 execute $migration$-- What went through, minute by minute, for pictures of the last hour. The worker that looks first in a minute writes its row.
 create table tidewell.activity (

@@ -27,8 +27,6 @@ pub(super) struct Api {
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    /// Stable, snake_case.
-    pub(super) code: String,
     /// For a person.
     pub(super) message: String,
     pub(super) faults: Vec<Fault>,
@@ -152,8 +150,6 @@ impl Refusal {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Problem {
-            code: Option<String>,
-            error: Option<String>,
             detail: Option<String>,
             message: Option<String>,
             errors: Vec<Fault>,
@@ -161,7 +157,6 @@ impl Refusal {
         let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
         Self {
             status,
-            code: problem.code.or(problem.error).unwrap_or_default(),
             message: problem.detail.or(problem.message).unwrap_or_else(|| status.to_string()),
             faults: problem.errors,
         }
@@ -169,14 +164,13 @@ impl Refusal {
 
     /// A fault of the console itself.
     fn here(message: String) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal".to_owned(), message, faults: vec![] }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, faults: vec![] }
     }
 
     /// A fault that the console sees before the API does.
     pub(super) fn of_field(field: &str, message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            code: "validation_failed".to_owned(),
             message: "see errors".to_owned(),
             faults: vec![Fault { field: field.to_owned(), message: message.into() }],
         }
@@ -202,7 +196,6 @@ impl From<sqlx::Error> for Refusal {
         tracing::warn!(%error, "the console could not read the database");
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "unavailable".to_owned(),
             message: "the database does not answer: try again in a moment".to_owned(),
             faults: vec![],
         }
@@ -251,7 +244,7 @@ mod tests {
         let athena = br#"{"status":"error","message":"taken","error":"conflict"}"#;
         for body in [&problem[..], athena] {
             let refusal = Refusal::of(StatusCode::CONFLICT, body);
-            assert_eq!((&*refusal.code, &*refusal.in_a_sentence()), ("conflict", "taken"));
+            assert_eq!((refusal.status, &*refusal.in_a_sentence()), (StatusCode::CONFLICT, "taken"));
         }
         assert_eq!(Refusal::of(StatusCode::BAD_GATEWAY, b"<html>").message, "502 Bad Gateway");
     }

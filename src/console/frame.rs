@@ -18,7 +18,10 @@ use super::{
 /// Asks for the middle of a page alone, to keep it up.
 pub(super) const PART: &str = "x-console-part";
 
-const MENU: [(&str, &[(Section, &str, &str, &str)]); 3] = [
+/// A place of the menu: its name, its address and its sign.
+type Place = (Section, &'static str, &'static str, &'static str);
+
+const MENU: [(&str, &[Place]); 3] = [
     (
         "Watch",
         &[

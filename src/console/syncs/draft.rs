@@ -132,7 +132,7 @@ pub(super) fn body((client, schema, table): (&str, &str, &str), fields: &Fields)
         "timezone": fields.given("timezone").unwrap_or("UTC"),
         "sync_strategy": fields.given("sync_strategy").unwrap_or("upsert"),
         "mode": fields.given("mode").unwrap_or("scheduled"),
-        "embedding": embedding(fields, &field_of),
+        "embedding": embedding(fields, field_of),
         "sync_interval_minutes": null,
     });
     for (list, more) in LISTS {
