@@ -7,6 +7,7 @@ mod accepting;
 mod backends;
 mod clients;
 mod compatible_writes;
+mod console_search;
 mod dead_letters;
 mod dev;
 mod drift;

@@ -30,6 +30,10 @@ async fn a_table_is_searched_by_its_job_or_by_its_names() {
     assert_eq!((&found["profile_name"], &found["source_schema_name"]), (&json!("search"), &json!("public")));
     assert_eq!((&found["query_by"], &found["result"]["found"]), (&json!(["title"]), &json!(600)));
     assert_eq!(found["result"]["hits"].as_array().expect("hits").len(), 3);
+    let marked = json!({ "job_id": job["id"], "q": "lantern", "highlight_start_tag": "[", "highlight_end_tag": "]" });
+    let found_marked =
+        search(marked).await.expect(200)["data"]["result"]["hits"][0]["highlights"][0]["snippet"].clone();
+    assert!(found_marked.as_str().expect("a snippet").starts_with("Paper [lantern]"), "{found_marked}");
     let by_job = json!({ "job_id": job["id"], "q": "4", "query_by": ["author"], "filter_by": "price:<100", "sort_by": "price:desc",
                          "facet_by": ["author"], "page": 2, "per_page": 5 });
     let found = search(by_job).await.expect(200)["data"]["result"].clone();

@@ -69,6 +69,40 @@ async fn a_key_bound_to_an_index_works_for_that_index_alone() {
 }
 
 #[tokio::test]
+async fn the_operator_sees_the_indexes_of_all_organizations_or_of_one() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let (first, second) = (stack.tenant("first").await, stack.tenant("second").await);
+    let operator = stack.operator();
+    let listed = async |query: &str| {
+        let list = operator.get(&format!("/v1/indexes{query}")).await.expect(200);
+        let items = list["items"].as_array().expect("items").clone();
+        let named = items.iter().map(|item| (item["organization"].clone(), item["id"].clone())).collect::<Vec<_>>();
+        (named, list["nextCursor"].as_str().map(str::to_owned))
+    };
+    let [one, two] = [(json!("first"), first.index["id"].clone()), (json!("second"), second.index["id"].clone())];
+    assert_eq!(listed("").await, (vec![two.clone(), one.clone()], None));
+    assert_eq!(listed("?organization=first").await, (vec![one.clone()], None));
+    let (newest, cursor) = listed("?limit=1").await;
+    assert_eq!(newest, [two]);
+    assert_eq!(listed(&format!("?cursor={}", cursor.expect("more"))).await, (vec![one], None));
+    operator.get("/v1/indexes?organization=third").await.problem(404, "not_found");
+    first.client.get("/v1/indexes").await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_list_of_keys_tells_what_is_taken_of_their_minute() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let tenant = stack.tenant("minute").await;
+    let taken = async || {
+        let keys = stack.operator().get("/v1/organizations/minute/keys").await.expect(200);
+        keys["items"][0]["takenLastMinute"].as_i64().expect("a count")
+    };
+    assert_eq!(taken().await, 0);
+    tenant.client.post(SEARCH, &json!({})).await.expect(200);
+    assert!(taken().await > 0);
+}
+
+#[tokio::test]
 async fn a_secret_is_shown_once_and_stored_as_a_hash() {
     let stack = Stack::without_worker(Setting::fresh().await).await;
     stack.tenant("secret").await;

@@ -5,6 +5,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderValue, Method, Request, StatusCode, header},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -195,13 +196,16 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
+/// All but what ids, slugs and most names are made of.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
 /// A part of a path, whatever is in it.
 pub(super) fn segment(text: &str) -> String {
     // `.` and `..` would be taken for steps of the path.
     match text {
         "." => "%2E".to_owned(),
         ".." => "%2E%2E".to_owned(),
-        text => percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string(),
+        text => utf8_percent_encode(text, ESCAPED).to_string(),
     }
 }
 

@@ -122,7 +122,7 @@ pub async fn indexes(pool: &PgPool, id: Option<Uuid>) -> Result<Vec<IndexStatus>
              where $2::uuid is null or index_id = $2
              group by index_id
          )
-         select indexes.id, organizations.slug as organization, indexes.slug as index, version, documents, backlog, lanes_leased,
+         select indexes.id, organizations.slug as organization, indexes.slug as index, version, behind.documents, backlog, lanes_leased,
                 oldest.enqueued_at as oldest_enqueued_at,
                 extract(epoch from clock_timestamp() - oldest.enqueued_at)::float8 as oldest_age_seconds,
                 retries.due as retries_due, retries.waiting as retries_waiting,

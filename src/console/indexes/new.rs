@@ -49,7 +49,7 @@ async fn shown(
         @else {
             (forms::refused(refusal, &[&SHOWN[..], &["maxAttempts", "cacheSeconds"]].concat()))
             form method="post" action="/console/indexes/new" {
-                (Field::choice("organization", "Organization", &choices).value(sent.text("organization")))
+                (Field::choice("organization", "Organization", &choices).required().value(sent.text("organization")))
                 (Field::text("slug", "Slug").required().value(sent.text("slug")).judged(refusal)
                     .hint("up to 48 lower-case letters, digits, hyphens and underscores"))
                 (draft.shown(refusal))

@@ -154,7 +154,7 @@ impl Draft {
                 (Field::text("embedding.from", "Fields to embed").value(&self.from).hint("fields of text, with commas; empty: no vectors"))
                 (Field::text("embedding.model", "Model").value(&self.model)
                     .hint("local:all-MiniLM-L6-v2, or openai: and the name of a model").judged(refusal))
-                (Field::choice("embedding.outage", "While the model is away, documents", &outages).value(&self.outage))
+                (Field::choice("embedding.outage", "While the model is away, documents", &outages).required().value(&self.outage))
                 details {
                     summary { "Prefixes, which some models want" }
                     (Field::text("embedding.prefixes.document", "Before each document").value(&self.document_prefix))

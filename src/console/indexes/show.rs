@@ -63,7 +63,11 @@ pub(super) async fn shown(
         h2 { "Versions" }
         (versions::table(session, index, &versions))
     };
-    Ok(Page::new(Section::Indexes, &index.slug, body).under("Indexes", HERE))
+    let title = match &status {
+        Some(status) => format!("{} / {}", status.organization, status.index),
+        None => index.slug.clone(),
+    };
+    Ok(Page::new(Section::Indexes, title, body).under("Indexes", HERE))
 }
 
 fn figures(index: &Index, status: &IndexStatus) -> Markup {

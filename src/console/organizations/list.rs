@@ -42,7 +42,7 @@ async fn shown(
             form .filters method="post" action=(HERE) {
                 (Field::text("slug", "Slug").required().value(sent.text("slug")).judged(refusal))
                 (Field::text("name", "Name").required().value(sent.text("name")).judged(refusal))
-                (Field::choice("plan", "Plan", &choices(&names)).value(plan).judged(refusal))
+                (Field::choice("plan", "Plan", &choices(&names)).required().value(plan).judged(refusal))
                 button .primary type="submit" { "Make an organization" }
             }
         }

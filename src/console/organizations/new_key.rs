@@ -47,7 +47,7 @@ async fn shown(
         (forms::refused(refusal, &["name", "kind", "index", "rateLimitPerMinute", "expiresAt"]))
         form method="post" action={ (organization.path()) "/keys/new" } {
             (Field::text("name", "Name").required().value(sent.text("name")).judged(refusal).hint("who uses it, and for what"))
-            (Field::choice("kind", "Kind", &kinds).value(sent.text("kind")).judged(refusal).hint("what it begins with; search keys may be seen by anybody, connectors keep theirs"))
+            (Field::choice("kind", "Kind", &kinds).required().value(sent.text("kind")).judged(refusal).hint("what it begins with; search keys may be seen by anybody, connectors keep theirs"))
             fieldset {
                 legend { "May" }
                 p .hint { "With none checked, a search key may search and a connector's may write." }

@@ -77,7 +77,7 @@ fn settings(organization: &Organization, plans: &[String], refusal: Option<&Refu
     html! {
         form method="post" action={ (organization.path()) "/settings" } {
             (Field::text("name", "Name").required().value(&organization.name).judged(refusal))
-            (Field::choice("plan", "Plan", &choices(plans)).value(&organization.plan).judged(refusal))
+            (Field::choice("plan", "Plan", &choices(plans)).required().value(&organization.plan).judged(refusal))
             p { (forms::checkbox("overageEnabled", "true", "Beyond the plan, pay from the wallet", organization.overage_enabled)) }
             div .acts {
                 button type="submit" { "Save" }

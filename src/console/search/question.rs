@@ -47,6 +47,11 @@ impl Question {
         }
     }
 
+    /// Whether it says more than most do.
+    pub(super) fn is_particular(&self) -> bool {
+        !(self.query_by.is_empty() && self.per_page.is_empty())
+    }
+
     pub(super) fn page(&self) -> u64 {
         self.page.parse().unwrap_or(1)
     }

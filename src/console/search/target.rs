@@ -48,6 +48,7 @@ struct Index {
 struct Job {
     id: String,
     name: String,
+    enabled: bool,
     query_by_fields: Vec<String>,
     facet_by_fields: Vec<String>,
     sort_by_fields: Vec<String>,
@@ -59,7 +60,7 @@ pub(super) async fn all(console: &Console, session: &Session, asked: Option<&str
     let indexes: List<Index> = console.api.get(session, &format!("/v1/indexes?{OFFERED}")).await?;
     let jobs: List<Job> = console.api.get(session, &format!("/typesense/sync-jobs?{OFFERED}")).await?;
     let mut all: Vec<_> = indexes.items.into_iter().map(Target::from).collect();
-    all.extend(jobs.items.into_iter().map(Target::from));
+    all.extend(jobs.items.into_iter().filter(|job| job.enabled).map(Target::from));
     all.sort_by(|a, b| (a.kind == Kind::SyncJob, &a.name).cmp(&(b.kind == Kind::SyncJob, &b.name)));
     if let Some(asked) = asked.filter(|asked| !all.iter().any(|target| target.is_called(asked))) {
         all.extend(one(console, session, asked).await?);

@@ -73,9 +73,14 @@ fn form(targets: &[Target], target: &Target, question: &Question) -> Markup {
                 }
                 (Field::text("filterBy", "Filter").value(&question.filter_by).hint("such as price:<10 && inStock:=true"))
                 (Field::text("sortBy", "Sort by").value(&question.sort_by).hint(&sorts))
-                (Field::text("facetBy", "Facets").value(&question.facet_by).hint(&facets))
-                (Field::text("queryBy", "Fields to search").value(&question.query_by).hint(&texts))
-                (Field::number("perPage", "A page").value(&question.per_page).hint("10 where left out"))
+            }
+            details open[question.is_particular()] {
+                summary { "Facets, fields and length of a page" }
+                div .rest {
+                    (Field::text("facetBy", "Facets").value(&question.facet_by).hint(&facets))
+                    (Field::text("queryBy", "Fields to search").value(&question.query_by).hint(&texts))
+                    (Field::number("perPage", "Hits a page").value(&question.per_page).hint("10 where left out"))
+                }
             }
         }
     }
@@ -99,14 +104,15 @@ fn options(targets: &[Target], chosen: &Target) -> Markup {
 
 fn results(target: &Target, question: &Question, found: &Found, seconds: f64) -> Markup {
     let (page, per_page) = (question.page(), question.per_page());
+    let has_facets = found.facet_counts.iter().any(|facet| !facet.counts.is_empty());
     let first = page.saturating_sub(1).saturating_mul(per_page) + 1;
     html! {
         p .found role="status" {
             b { (parts::count(found.found as i64)) } " found "
             span .soft { "· " (format!("{:.1}", seconds * 1000.0)) " ms here, " (found.search_time_ms) " ms of them in Typesense" }
         }
-        div .with-facets[!found.facet_counts.is_empty()] {
-            @if !found.facet_counts.is_empty() {
+        div .with-facets[has_facets] {
+            @if has_facets {
                 aside aria-label="Facets" { @for facet in &found.facet_counts { (facets(question, facet)) } }
             }
             div {
