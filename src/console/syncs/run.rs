@@ -10,6 +10,8 @@ use super::{
 use crate::console::{
     Console,
     api::{Refusal, segment, with_query},
+    fields::Fields,
+    log,
     page::{Page, Section},
     parts::{self, Tone},
     session::Session,
@@ -19,9 +21,13 @@ pub(super) async fn show(
     session: Session,
     State(console): State<Console>,
     Path((id, run)): Path<(String, String)>,
+    asked: Fields,
 ) -> Result<Page, Refusal> {
     let job: Job = console.api.get(&session, &at(&id)).await?;
     let run: Run = console.api.get(&session, &format!("{}/runs/{}", at(&job.id), segment(&run))).await?;
+    let logged = format!("{}/runs/{}/log", at(&job.id), segment(&run.id));
+    let here = format!("{}/runs/{}", path(&job.id), segment(&run.id));
+    let log = log::log(&console, &session, &logged, &here, asked.given(log::BEFORE)).await?;
     let letters = with_query("/console/dead-letters", &[("syncJob", Some(&job.name))]);
     let body = html! {
         p {
@@ -49,6 +55,7 @@ pub(super) async fn show(
             @if let Some(asked) = run.cancel_requested_at { dt { "Asked to end" } dd { (parts::time(asked)) } }
             dt { "Id" } dd { code { (run.id) } }
         }
+        (log)
     };
     Ok(Page::new(Section::Syncs, "A run", body).under("Sync jobs", HERE).under(job.name, path(&job.id)))
 }
