@@ -62,14 +62,18 @@ pub(super) async fn stream(
         let began = Instant::now();
         let (event, is_last) = match look.seen().await {
             Seen::Page(page) => (look.told(&page), false),
-            Seen::Trouble => (Event::default().event("trouble").data(""), false),
-            Seen::Nothing => (Event::default().event("gone").data(""), true),
+            Seen::Trouble => (word("trouble"), false),
+            Seen::Nothing => (word("gone"), true),
         };
         let wait = EVERY.max(began.elapsed() * AT_LEAST_IDLE);
         Some((Ok::<_, Infallible>(event), (!is_last).then_some((look, wait))))
     });
-    let beat = Event::default().event("beat").data("");
-    Sse::new(events).keep_alive(KeepAlive::new().interval(EVERY).event(beat)).into_response()
+    Sse::new(events).keep_alive(KeepAlive::new().interval(EVERY).event(word("beat"))).into_response()
+}
+
+/// An event that says no more than its name. A browser passes over one without data.
+fn word(name: &str) -> Event {
+    Event::default().event(name).data(name)
 }
 
 /// Somebody's look at a page.
@@ -110,7 +114,7 @@ impl Look {
     fn told(&mut self, page: &str) -> Event {
         let hash = xxh3_64(page.as_bytes());
         match self.shown.replace(hash) {
-            Some(before) if before == hash => Event::default().event("same").data(""),
+            Some(before) if before == hash => word("same"),
             _ => Event::default().event("page").data(page),
         }
     }
