@@ -130,8 +130,16 @@ function listen() {
   };
   stream.addEventListener("page", hear(show));
   stream.addEventListener("same", hear());
+  stream.addEventListener("beat", () => (heard = Date.now()));
+  stream.addEventListener("trouble", () => {
+    heard = Date.now();
+    isLost(true);
+  });
   // Signed out, or the thing is gone: the page itself says which.
-  stream.addEventListener("gone", hear(() => location.reload()));
+  stream.addEventListener("gone", () => {
+    stopListening();
+    location.reload();
+  });
   stream.addEventListener("error", () => isLost(true));
 }
 
@@ -151,6 +159,19 @@ setInterval(() => {
   stopListening();
   listen();
 }, 2000);
+
+// --- A form that changes something is sent once, however often its button is pressed.
+
+const ONCE_MS = 2000;
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const method = event.submitter?.getAttribute("formmethod") ?? form.method;
+  if (method !== "post") return;
+  if ("sent" in form.dataset) return event.preventDefault();
+  form.dataset.sent = "";
+  setTimeout(() => delete form.dataset.sent, ONCE_MS);
+});
 
 // --- Small conveniences.
 
