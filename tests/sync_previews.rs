@@ -148,7 +148,8 @@ async fn the_status_of_one_job_is_that_of_the_list() {
     syncing.job(json!({ "name": "other", "selected_columns": ["id", "pages"] })).await;
     let gateway = syncing.gateway().await;
     let run = syncing.begin(&job).await;
-    let one = gateway.get(&format!("/typesense/sync-jobs/{}/status", job["id"].as_str().expect("an id"))).await.expect(200);
+    let one =
+        gateway.get(&format!("/typesense/sync-jobs/{}/status", job["id"].as_str().expect("an id"))).await.expect(200);
     let (status, by_name) = (&one["data"], gateway.get("/typesense/sync-jobs/books/status").await.expect(200));
     assert_eq!((&status["id"], &status["sync_health"]), (&job["id"], &json!("never_synced")), "{status:#}");
     assert_eq!(status["active_run_id"], json!(run), "{status:#}");

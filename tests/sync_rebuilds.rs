@@ -116,7 +116,10 @@ async fn a_full_run_builds_anew_what_is_searched_and_the_next_run_does_not() {
     assert_eq!((Syncing::counts(&next), &next["rebuild"]), ((0, 0, 0), &json!(false)));
     // What Typesense has lost on the way, a full run gives back.
     let id = "/documents?filter_by=price:>2000";
-    syncing.typesense(Method::DELETE, &format!("/collections/{}{id}", syncing.behind(&job).await), "").await.expect(200);
+    syncing
+        .typesense(Method::DELETE, &format!("/collections/{}{id}", syncing.behind(&job).await), "")
+        .await
+        .expect(200);
     syncing.call(Method::POST, &job, "/run?full=true&wait=true").await.expect(200);
     syncing.equals(&job, BOOKS).await;
     assert_eq!(syncing.versions(&job).await, ["2", "3"], "the one before is kept, those before are not");
