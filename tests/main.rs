@@ -36,6 +36,7 @@ mod source_tables;
 mod sync_commands;
 mod sync_faults;
 mod sync_letters;
+mod sync_previews;
 mod sync_rebuilds;
 mod sync_status;
 mod syncing;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     process,
     stack::{Setting, Stack},
     syncing::Syncing,
@@ -64,11 +65,58 @@ async fn tables_and_their_columns_are_told_with_what_they_would_be() {
 }
 
 #[tokio::test]
+async fn some_rows_are_given_as_they_are_and_of_a_long_value_the_beginning() {
+    let syncing = syncing().await;
+    syncing
+        .sql(
+            r#"create table wide (id int primary key, story text, tags text[], extra jsonb, cover bytea, price numeric, note text);
+               insert into wide values (1, repeat('é', 5000), '{a,"b c"}', '{"a": [1, null]}', '\x00ff', 'NaN', null);
+               create view more.slow as select id, pg_sleep(60)::text as nap from wide"#,
+        )
+        .await;
+    let operator = syncing.stack.operator();
+    let of = |rest: &str| format!("/v1/clients/shop/tables/{rest}");
+    let wide = operator.get(&of("public/wide/rows")).await.expect(200);
+    let values = json!({
+        "id": 1, "story": "é".repeat(1000), "tags": ["a", "b c"], "extra": { "a": [1, null] }, "cover": "\\x00ff", "price": "NaN",
+        "note": null,
+    });
+    assert_eq!(wide, json!({ "items": [{ "values": values, "cut": ["story"] }], "nextCursor": null }));
+    for (path, rows) in [
+        ("public/books/rows", 5),
+        ("public/books/rows?limit=1", 1),
+        ("public/books/rows?limit=20", 20),
+        ("more/titles/rows", 5),
+        ("more/Odd%20%2F%20name/rows", 0),
+    ] {
+        let found = operator.get(&of(path)).await.expect(200);
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(rows), "{path}: {found:#}");
+    }
+    for limit in ["0", "21", "-1", "many"] {
+        let path = of(&format!("public/books/rows?limit={limit}"));
+        operator.get(&path).await.problem(400, "invalid_request");
+    }
+    for nowhere in ["/v1/clients/nobody/tables/public/books/rows", &of("public/nothing/rows"), &of("none/books/rows")] {
+        operator.get(nowhere).await.problem(404, "not_found");
+    }
+    let began = Instant::now();
+    let slow = operator.get(&of("more/slow/rows")).await;
+    slow.problem(422, "validation_failed");
+    assert_eq!(slow.body["errors"][0]["field"], "client");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn tables_are_the_operators_alone() {
     let stack = Stack::without_worker(Setting::fresh().await).await;
     let tenant = stack.tenant("nosy").await;
-    for path in ["/v1/clients/shop/tables", "/v1/clients/shop/tables/public/books"] {
+    let made = stack.operator().post("/v1/gateway-keys", &json!({ "name": "athena" })).await.expect(201);
+    let gateway = Client::new(&stack.operator().base, "x-athena-key", made["rawKey"].as_str().expect("a key"));
+    for path in
+        ["/v1/clients/shop/tables", "/v1/clients/shop/tables/public/books", "/v1/clients/shop/tables/public/books/rows"]
+    {
         tenant.client.get(path).await.problem(403, "forbidden");
+        gateway.get(path).await.problem(403, "forbidden");
         stack.operator().bearer("ss_search_nonsense").get(path).await.problem(401, "unauthorized");
     }
 }

@@ -129,6 +129,19 @@ async fn a_job_is_made_run_changed_looked_at_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_full_run_builds_the_collection_anew() {
+    let shell = Shell::start().await;
+    let job = shell.create(&[]);
+    shell.json(&["sync", "run", "books", "--wait"]);
+    let before = shell.0.behind(&job).await;
+    let run = shell.json(&["sync", "run", "books", "--full", "--wait"]);
+    assert_eq!((Syncing::counts(&run), &run["rebuild"]), ((3000, 0, 0), &json!(true)));
+    assert_ne!(shell.0.behind(&job).await, before);
+    shell.json(&["sync", "update", "books", "--mode", "live", "--disabled"]);
+    assert!(shell.fault(&["sync", "run", "books", "--full"]).contains("mode scheduled"));
+}
+
+#[tokio::test]
 async fn another_collection_is_rolled_back() {
     let shell = Shell::start().await;
     let job = shell.create(&[]);

@@ -34,6 +34,25 @@ impl Syncing {
         (count("q=*").await, count(&format!("q={title}&query_by=title&num_typos=0&prefix=false")).await)
     }
 
+    /// Searches until a run has ended that leaves a hundred rows fewer, all of this title: each search finds the old collection or the new one.
+    async fn finds_old_or_new(&self, job: &Value, run: &str, title: &str, rows: i64) {
+        let mut seen = (false, false);
+        loop {
+            let is_over = !self.look(job, run).await["finished_at"].is_null();
+            match self.found(job, title).await {
+                (all, new) if (all, new) == (rows, rows) => seen.1 = true,
+                (all, 0) if all == rows + 100 => seen.0 = true,
+                // The two looks may have fallen on both sides of the swap.
+                (all, new) if all == rows + 100 && new == rows => {}
+                found => panic!("{found:?} of {rows}"),
+            }
+            if is_over {
+                break;
+            }
+        }
+        assert_eq!(seen, (true, true));
+    }
+
     /// The collections of a job that are in Typesense.
     async fn versions(&self, job: &Value) -> Vec<String> {
         let all = self.typesense(Method::GET, "/collections", "").await.expect(200);
@@ -56,21 +75,7 @@ async fn searches_see_the_old_or_the_new_collection_while_one_is_built() {
         syncing.sql(&format!("update books set title = '{word}'; delete from books where id <= 100 * ({n} + 1)")).await;
         let rows = 2_900 - 100 * n as i64;
         let run = syncing.begin(&job).await;
-        let mut seen = (false, false);
-        loop {
-            let is_over = !syncing.look(&job, &run).await["finished_at"].is_null();
-            match syncing.found(&job, word).await {
-                (all, new) if (all, new) == (rows, rows) => seen.1 = true,
-                (all, 0) if all == rows + 100 => seen.0 = true,
-                // The two looks may have fallen on both sides of the swap.
-                (all, new) if all == rows + 100 && new == rows => {}
-                found => panic!("{found:?} of {rows}"),
-            }
-            if is_over {
-                break;
-            }
-        }
-        assert_eq!(seen, (true, true));
+        syncing.finds_old_or_new(&job, &run, word, rows).await;
         let ended = syncing.look(&job, &run).await;
         assert_eq!((Syncing::counts(&ended), &ended["rebuild"]), ((rows, 0, 0), &json!(true)));
         syncing.equals(&job, BOOKS).await;
@@ -87,6 +92,70 @@ async fn searches_see_the_old_or_the_new_collection_while_one_is_built() {
     syncing.run(&job).await;
     syncing.equals(&job, BOOKS).await;
     assert_eq!(syncing.versions(&job).await, ["3", "4"]);
+}
+
+#[tokio::test]
+async fn a_full_run_builds_anew_what_is_searched_and_the_next_run_does_not() {
+    let syncing = Syncing::start().await;
+    books(&syncing, 3_000).await;
+    let job = syncing.job(json!({ "batch_size": 250, "batch_delay_ms": 50 })).await;
+    // The first run makes the collection, full or not.
+    let first = syncing.call(Method::POST, &job, "/run?full=true&wait=true").await.expect(200);
+    assert_eq!((Syncing::counts(&first["data"]), &first["data"]["rebuild"]), ((3_000, 0, 0), &json!(false)));
+    syncing.sql("update books set title = 'second'; delete from books where id <= 100").await;
+    let queued = syncing.call(Method::POST, &job, "/run?full=true").await.expect(202);
+    let run = queued["data"]["run_id"].as_str().expect("a run");
+    let refused = syncing.call(Method::POST, &job, "/run?full=true").await.expect(409);
+    assert_eq!(refused["error"], "already_running");
+    syncing.finds_old_or_new(&job, run, "second", 2_900).await;
+    let ended = syncing.look(&job, run).await;
+    assert_eq!((Syncing::counts(&ended), &ended["rebuild"]), ((2_900, 0, 0), &json!(true)));
+    syncing.equals(&job, BOOKS).await;
+    assert_eq!(syncing.versions(&job).await, ["1", "2"]);
+    let next = syncing.run(&job).await;
+    assert_eq!((Syncing::counts(&next), &next["rebuild"]), ((0, 0, 0), &json!(false)));
+    // What Typesense has lost on the way, a full run gives back.
+    let id = "/documents?filter_by=price:>2000";
+    syncing
+        .typesense(Method::DELETE, &format!("/collections/{}{id}", syncing.behind(&job).await), "")
+        .await
+        .expect(200);
+    syncing.call(Method::POST, &job, "/run?full=true&wait=true").await.expect(200);
+    syncing.equals(&job, BOOKS).await;
+    assert_eq!(syncing.versions(&job).await, ["2", "3"], "the one before is kept, those before are not");
+}
+
+#[tokio::test]
+async fn what_can_not_be_built_anew_is_refused() {
+    let syncing = Syncing::start().await;
+    books(&syncing, 100).await;
+    let refused = async |job: &Value, why: &str| {
+        let answer = syncing.call(Method::POST, job, "/run?full=true").await.expect(409);
+        assert!(answer["message"].as_str().is_some_and(|said| said.contains(why)), "{answer:#}");
+    };
+    // A collection that the job did not make: before the job knows of it, the run fails; once it does, none is queued.
+    let shared = syncing.job(json!({})).await;
+    let name = shared["collection_name"].as_str().expect("a name");
+    let collection = json!({ "name": name, "fields": [{ "name": ".*", "type": "auto" }] });
+    syncing.typesense(Method::POST, "/collections", &collection.to_string()).await.expect(201);
+    let failed = syncing.call(Method::POST, &shared, "/run?full=true&wait=true").await.expect(200)["data"].clone();
+    assert_eq!(failed["status"], "failed");
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("collection_name")), "{failed:#}");
+    assert_eq!(syncing.held(&shared["collection_name"]).await.len(), 0);
+    assert_eq!(Syncing::counts(&syncing.run(&shared).await), (100, 0, 0));
+    refused(&shared, "did not make").await;
+    assert_eq!(syncing.runs(&shared).await.len(), 2);
+
+    let live = syncing.job(json!({ "name": "live", "mode": "live", "enabled": false })).await;
+    refused(&live, "mode scheduled").await;
+    let disabled = syncing.job(json!({ "name": "off", "enabled": false })).await;
+    refused(&disabled, "disabled").await;
+    let nowhere = json!({ "id": uuid::Uuid::new_v4() });
+    syncing.call(Method::POST, &nowhere, "/run?full=true").await.expect(404);
+    syncing.call(Method::POST, &disabled, "/run?full=perhaps").await.expect(400);
+    let tenant = syncing.stack.tenant("nosy").await;
+    let path = format!("/typesense/sync-jobs/{}/run?full=true", shared["id"].as_str().expect("an id"));
+    tenant.client.post(&path, &json!({})).await.expect(403);
 }
 
 #[tokio::test]

@@ -218,7 +218,11 @@ fn selected(spec: &Spec, relation: &Relation, faults: &mut Faults) -> Vec<Select
 
 fn no_column(relation: &Relation, name: &str) -> String {
     let there: Vec<&str> = relation.columns.iter().map(|column| column.name.as_str()).collect();
-    format!("{}.{} has no column {name:?}; it has {}", relation.schema, relation.name, there.join(", "))
+    let (schema, table, there) = (&relation.schema, &relation.name, there.join(", "));
+    match name {
+        "" => format!("name a column of {schema}.{table}: it has {there}"),
+        _ => format!("{schema}.{table} has no column {name:?}; it has {there}"),
+    }
 }
 
 fn key_column(column: &Column) -> KeyColumn {

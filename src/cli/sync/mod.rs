@@ -15,10 +15,7 @@ mod watch;
 use anyhow::Context;
 use clap::Subcommand;
 use sqlx::PgPool;
-use tidewell::db::sync::{
-    job::{self, Job},
-    run::Trigger,
-};
+use tidewell::db::sync::job::{self, Job};
 
 use super::{Session, page::PageArgs};
 
@@ -44,7 +41,7 @@ pub(crate) enum Command {
         job: String,
     },
     /// Run a sync job now
-    Run(run::Asked),
+    Run(run::Run),
     /// End the run of a sync job early; what it has written stays
     Cancel {
         /// The job's id or name
@@ -73,7 +70,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Create(create) => edit::create(session, &pool, create).await,
         Command::Update(update) => edit::update(session, &pool, update).await,
         Command::Delete { job } => edit::delete(session, &pool, job).await,
-        Command::Run(asked) => run::run(session, &pool, asked, Trigger::Manual).await,
+        Command::Run(asked) => run::run(session, &pool, asked).await,
         Command::Cancel { job } => cancel::cancel(session, &pool, &find(&pool, job).await?).await,
         Command::Runs { job, page } => runs::list(session, &pool, &find(&pool, job).await?, page).await,
         Command::Status(args) => status::run(session, &pool, args).await,

@@ -28,9 +28,9 @@ enum About<'a> {
     Stored(&'a Backend),
 }
 
-pub(super) async fn new() -> Page {
+pub(super) async fn new(session: Session) -> Page {
     let first = [("timeout_ms", "10000")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    page(About::New, &first.into_iter().collect(), None, None)
+    page(&session, About::New, &first.into_iter().collect(), None, None)
 }
 
 pub(super) async fn edit(
@@ -46,14 +46,16 @@ pub(super) async fn edit(
         ("timeout_ms", backend.timeout_ms.to_string()),
     ];
     let now = now.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Ok(page(About::Stored(&backend), &now, None, None))
+    Ok(page(&session, About::Stored(&backend), &now, None, None))
 }
 
 pub(super) async fn create(session: Session, State(console): State<Console>, fields: Fields) -> Response {
     let asked = async { console.api.post::<Backend>(&session, API, &body(&fields, About::New)?).await };
     match asked.await {
         Ok(backend) => notice::see(&path(&backend.id), "The backend is stored."),
-        Err(refusal) => page(About::New, &fields, Some(&refusal), None).refused(refusal.status).into_response(),
+        Err(refusal) => {
+            page(&session, About::New, &fields, Some(&refusal), None).refused(refusal.status).into_response()
+        }
     }
 }
 
@@ -69,13 +71,13 @@ pub(super) async fn update(
     let asked = async { console.api.send::<Backend>(&session, Method::PATCH, &at, &body(&fields, about)?).await };
     Ok(match asked.await {
         Ok(backend) => notice::see(&path(&backend.id), "The backend is changed."),
-        Err(refusal) => page(about, &fields, Some(&refusal), None).refused(refusal.status).into_response(),
+        Err(refusal) => page(&session, about, &fields, Some(&refusal), None).refused(refusal.status).into_response(),
     })
 }
 
 pub(super) async fn test_new(session: Session, State(console): State<Console>, fields: Fields) -> Page {
     let told = typed(&console, &session, &fields).await;
-    page(About::New, &fields, None, Some(&told)).still()
+    page(&session, About::New, &fields, None, Some(&told)).still()
 }
 
 /// With a key that is typed, what is typed is tested; else what is stored.
@@ -93,7 +95,7 @@ pub(super) async fn test_changed(
             (test::told(&console, &session, &json!({ "profile_id": id })).await)
         },
     };
-    Ok(page(About::Stored(&backend), &fields, None, Some(&told)).still())
+    Ok(page(&session, About::Stored(&backend), &fields, None, Some(&told)).still())
 }
 
 async fn stored(console: &Console, session: &Session, id: &str) -> Result<Backend, Refusal> {
@@ -138,7 +140,13 @@ fn body(fields: &Fields, about: About<'_>) -> Result<Value, Refusal> {
     Ok(Value::Object(body))
 }
 
-fn page(about: About<'_>, fields: &Fields, refusal: Option<&Refusal>, told: Option<&Markup>) -> Page {
+fn page(
+    session: &Session,
+    about: About<'_>,
+    fields: &Fields,
+    refusal: Option<&Refusal>,
+    told: Option<&Markup>,
+) -> Page {
     let (title, at, stays) = match about {
         About::New => ("Add a backend".to_owned(), format!("{HERE}/new"), ""),
         About::Stored(backend) => {
@@ -169,9 +177,11 @@ fn page(about: About<'_>, fields: &Fields, refusal: Option<&Refusal>, told: Opti
                 p { (forms::checkbox("no_search_key", "yes", "Forget the search key", fields.is_checked("no_search_key"))) }
             }
             (Field::number("timeout_ms", "Timeout, milliseconds").value(fields.text("timeout_ms")).hint("of one call").judged(refusal))
-            div .acts {
-                button .primary type="submit" { "Save" }
-                button type="submit" formaction={ (at) "/test" } { "Test what is typed" }
+            @if session.may_act() {
+                div .acts {
+                    button .primary type="submit" { "Save" }
+                    button type="submit" formaction={ (at) "/test" } { "Test what is typed" }
+                }
             }
         }
     };

@@ -32,7 +32,7 @@ struct Node {
 pub(super) async fn told(console: &Console, session: &Session, target: &Value) -> Markup {
     match console.api.post::<Found>(session, &format!("{API}/test"), target).await {
         Ok(found) => can_be_used(&found),
-        Err(refusal) => can_not(&refusal),
+        Err(refusal) => can_not(&refusal, target["base_url"].as_str()),
     }
 }
 
@@ -56,6 +56,10 @@ fn can_be_used(found: &Found) -> Markup {
     }
 }
 
-fn can_not(refusal: &Refusal) -> Markup {
-    html! { div .notice.bad role="alert" { p { b { "It can't be used." } " " (refusal.in_a_sentence()) } } }
+fn can_not(refusal: &Refusal, url: Option<&str>) -> Markup {
+    html! {
+        div .notice.bad role="alert" {
+            p { b { @if let Some(url) = url { (parts::cut(url, 80)) } @else { "It" } " can't be used:" } " " (refusal.in_a_sentence()) }
+        }
+    }
 }

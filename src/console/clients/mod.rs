@@ -72,9 +72,7 @@ async fn list(session: Session, State(console): State<Console>, asked: Fields) -
 async fn create(session: Session, State(console): State<Console>, fields: Fields) -> Result<Response, Refusal> {
     let body = json!({ "name": fields.text("name"), "url": fields.text("url") });
     match console.api.post::<Client>(&session, API, &body).await {
-        Ok(client) => {
-            Ok(notice::see(&path(&client.name), "The client is stored. These are the tables that it can reach."))
-        }
+        Ok(client) => Ok(notice::see(&path(&client.name), "The client is stored.")),
         Err(refusal) => {
             Ok(shown(&console, &session, None, Some(&refusal), &fields).await?.refused(refusal.status).into_response())
         }
@@ -94,10 +92,15 @@ async fn shown(
         p .soft { "Logical names of the Postgres databases that tables are synced from." }
         @if session.may_act() {
             (forms::refused(refusal, &["name", "url"]))
-            form .filters method="post" action=(HERE) {
-                (Field::text("name", "Name").required().value(sent.text("name")).judged(refusal))
-                (Field::secret("url", "URL").required().value(sent.text("url")).hint(URL_HINT).judged(refusal))
-                button .primary type="submit" { "Add a client" }
+            div .acts {
+                details .confirm open[refusal.is_some()] {
+                    summary .button.primary { "Add a client" }
+                    form method="post" action=(HERE) {
+                        (Field::text("name", "Name").required().value(sent.text("name")).judged(refusal))
+                        (Field::secret("url", "URL").required().value(sent.text("url")).hint(URL_HINT).judged(refusal))
+                        button .primary type="submit" { "Save" }
+                    }
+                }
             }
         }
         @if clients.items.is_empty() { (parts::empty("There are no clients yet. The first sync job needs one.")) }

@@ -60,7 +60,7 @@ pub(super) async fn show(
 fn columns(outline: &Outline) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Columns" {
-            table {
+            table .types {
                 thead { tr { th { "Column" } th { "Type" } th { "May be null" } th { "In Typesense" } } }
                 tbody {
                     @for column in &outline.columns {

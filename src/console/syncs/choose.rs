@@ -6,7 +6,10 @@ use super::HERE;
 use crate::console::{
     Console,
     api::{Refusal, with_query},
-    clients::{self, outline::tables},
+    clients::{
+        self,
+        outline::{Table, tables},
+    },
     page::{Page, Section},
     parts,
     session::Session,
@@ -33,6 +36,7 @@ pub(super) async fn table(console: &Console, session: &Session, client: &str, se
     let here = format!("{HERE}/new");
     let found = tables(console, session, client).await;
     let wanted = searched.to_lowercase();
+    let is_wanted = |table: &&Table| format!("{}.{}", table.schema, table.name).to_lowercase().contains(&wanted);
     let body = html! {
         (steps(1))
         p { "Which of the tables of " b { (parts::cut(client, 60)) } "?" }
@@ -43,19 +47,28 @@ pub(super) async fn table(console: &Console, session: &Session, client: &str, se
         }
         @match &found {
             Err(refusal) => (parts::alert(&refusal.in_a_sentence())),
-            Ok(found) => ul .choices {
-                @for table in found.iter().filter(|table| format!("{}.{}", table.schema, table.name).to_lowercase().contains(&wanted)) {
+            Ok(found) => (tables_to_choose(client, &here, &found.iter().filter(is_wanted).collect::<Vec<_>>())),
+        }
+    };
+    Ok(page(body))
+}
+
+fn tables_to_choose(client: &str, here: &str, found: &[&Table]) -> Markup {
+    html! {
+        @if found.is_empty() { (parts::empty("There is no such table that the client's role can read.")) }
+        @else {
+            ul .choices {
+                @for table in found {
                     li {
-                        a href=(with_query(&here, &[("client", Some(client)), ("schema", Some(&table.schema)), ("table", Some(&table.name))])) {
+                        a href=(with_query(here, &[("client", Some(client)), ("schema", Some(&table.schema)), ("table", Some(&table.name))])) {
                             (parts::cut(&table.schema, 40)) "." (parts::cut(&table.name, 60))
                         }
                         " " span .soft { (table.kind) @if let Some(rows) = table.estimated_rows { ", about " (parts::count(rows)) " rows" } }
                     }
                 }
-            },
+            }
         }
-    };
-    Ok(page(body))
+    }
 }
 
 /// Where one is on the way.

@@ -55,7 +55,7 @@ pub(super) async fn shown(
         @if let Some(word) = word { (word) }
         (figures(&status))
         @if let Some(error) = &status.live_error { (parts::alert(error)) }
-        @else if let Some(error) = status.last_sync_error.as_ref().filter(|_| status.sync_health != "fresh") { (parts::alert(error)) }
+        @else if let Some(error) = status.last_sync_error.as_ref().filter(|_| !matches!(&*status.sync_health, "fresh" | "cancelled")) { (parts::alert(error)) }
         @if let Some(run) = active { (under_way(&here, run)) }
         @if session.may_act() { (acts(&here, &status, active.is_some(), previous.is_some())) }
         (runs::history(&here, &history))

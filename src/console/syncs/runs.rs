@@ -54,7 +54,7 @@ fn row(here: &str, run: &Run) -> Markup {
             th scope="row" { a href={ (here) "/runs/" (run.id) } { (parts::time(run.started_at.unwrap_or(run.queued_at))) } }
             td {
                 (parts::state(&run.status))
-                @if let Some(error) = &run.error { p .reason { (parts::cut(error, 120)) } }
+                @if let Some(error) = run.error.as_ref().filter(|_| run.status != "cancelled") { p .fault { (parts::cut(error, 120)) } }
             }
             td { (run.trigger_source) @if run.rebuild { ", built anew" } }
             td .number { @match run.seconds() { Some(seconds) => (parts::duration(seconds)), None => (parts::dash()) } }

@@ -90,7 +90,7 @@ fn shown(here: &str, drift: &Drift) -> Markup {
                 ul .plain { @for id in ids { li { code { (parts::cut(id, 120)) } } } }
             }
         }
-        div .acts {
+        div .acts.below {
             @if !drift.in_sync {
                 (forms::confirmed("Repair", "A run writes or deletes what has drifted.", &verify, &[("repair", "true")]))
             }

@@ -57,16 +57,8 @@ pub(super) async fn run(
 ) -> Result<Response, Error> {
     let job = find(&state, &job).await?;
     let builds_anew = full.unwrap_or(false);
-    if builds_anew {
-        if job.spec.mode == Mode::Live {
-            return Err(Error::conflict("a live job follows its table: give it the mode scheduled first"));
-        }
-        let known = state::find(&state.pool, job.id).await?;
-        if known.is_some_and(|known| known.collection.is_some() && !known.owns_collection) {
-            return Err(Error::conflict(
-                "the job writes into a collection that it did not make, and can't build it anew",
-            ));
-        }
+    if builds_anew && let Some(bar) = request::bar_to_building_anew(&state.pool, &job).await? {
+        return Err(Error::conflict(bar));
     }
     queue(&state, &job, Trigger::Api, builds_anew, wait.unwrap_or(false)).await
 }

@@ -67,10 +67,10 @@ pub(super) async fn choose(
     }
     if typesense.catch_up(name).await? {
         if typesense.collection(name).await?.is_some() {
-            if spec.sync_strategy == Strategy::Full {
+            if builds_anew || spec.sync_strategy == Strategy::Full {
                 return Err(Stop::Fail(format!(
-                    "{name} is a collection, and the strategy full needs that name for an alias: give the job another \
-                     collection_name, or the strategy upsert"
+                    "{name} is a collection, and building one anew needs that name for an alias: give the job another \
+                     collection_name, or have it write only what has changed"
                 )));
             }
             judge_shared(spec)?;
