@@ -53,10 +53,6 @@ impl Filter {
         self.0.iter().all(String::is_empty)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.given().any(|(condition, _)| condition == name)
-    }
-
     fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all = CONDITIONS.iter().zip(&self.0).map(|((name, _), value)| (*name, value.as_str()));
         all.filter(|(_, value)| !value.is_empty())
