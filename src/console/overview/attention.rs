@@ -124,6 +124,8 @@ mod tests {
             id: Uuid::nil(),
             organization: "acme".to_owned(),
             index: "books".to_owned(),
+            version: 1,
+            documents: 10,
             backlog: 3,
             oldest_enqueued_at: None,
             oldest_age_seconds: Some(0.2),
