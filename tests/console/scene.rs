@@ -80,9 +80,8 @@ async fn bookshop(operator: &Client) -> (String, String) {
     ] });
     let job = shop.client.post(path, &faulty).await.expect(202);
     shop.client.ended(&job).await;
-    let rebuild =
-        operator.post(&format!("/v1/indexes/{}:reindex", text(&shop.index["id"])), &json!({ "rebuild": true }));
-    operator.ended(&rebuild.await.expect(202)).await;
+    let reindex = format!("/v1/indexes/{}:reindex", text(&shop.index["id"]));
+    operator.ended(&operator.post(&reindex, &json!({ "rebuild": true })).await.expect(202)).await;
     (text(&shop.index["id"]), text(&job["jobId"]))
 }
 

@@ -141,7 +141,16 @@ function listen() {
     stopListening();
     location.reload();
   });
-  stream.addEventListener("error", () => isLost(true));
+  stream.addEventListener("error", () => {
+    isLost(true);
+    if (stream?.readyState === EventSource.CLOSED) leaveIfSignedOut();
+  });
+}
+
+// Whoever is signed out is sent to the sign-in, which the page itself can't show.
+async function leaveIfSignedOut() {
+  const answer = await fetch(location.href, { headers: { "x-console-part": "middle" }, redirect: "manual" }).catch(() => undefined);
+  if (answer?.type === "opaqueredirect") location.reload();
 }
 
 function stopListening() {
@@ -152,7 +161,11 @@ function stopListening() {
 // A browser gives one server a handful of connections, all its tabs together: who is not looked at needs none.
 document.addEventListener("visibilitychange", () => (document.hidden ? stopListening() : listen()));
 addEventListener("pagehide", stopListening);
-addEventListener("pageshow", listen);
+// A browser that goes back shows the page as it was left, which may be before its reader has signed out.
+addEventListener("pageshow", ({ persisted }) => {
+  listen();
+  if (persisted) leaveIfSignedOut();
+});
 
 setInterval(() => {
   if (!stream || Date.now() - heard < SILENT_MS) return;
