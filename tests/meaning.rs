@@ -110,6 +110,12 @@ async fn a_hybrid_search_ranks_by_words_and_meaning_and_says_how() {
     assert_eq!((&fusion["vectorRank"], fusion["keywordRank"].is_u64()), (&Value::Null, true), "it has no vector");
     assert_eq!(hit(ODD)["document"]["year"], 5);
     assert_eq!((found["found"].as_u64(), hits.len()), (Some(6), 6));
+    for narrow in [json!({ "includeFields": "title" }), json!({ "excludeFields": "id,year,genre,tenantId" })] {
+        let mut search = json!({ "q": "sea", "mode": "hybrid", "queryBy": "title,genre" });
+        search.as_object_mut().expect("an object").extend(narrow.as_object().expect("an object").clone());
+        let narrow = shop.search(search).await;
+        assert_eq!(narrow["hits"][0]["document"], json!({ "title": "Atlas of the sea" }), "{narrow:#}");
+    }
     let kitchen = json!({ "count": 2, "highlighted": "kitchen", "value": "kitchen" });
     assert!(found["facetCounts"][0]["counts"].as_array().expect("counts").contains(&kitchen), "{found:#}");
 }

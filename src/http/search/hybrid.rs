@@ -53,6 +53,9 @@ pub(super) async fn run(
         page.filter_map(|fused| Some((fused, word_hits.remove(fused.id).or_else(|| meaning_hits.remove(fused.id))?)));
     let hits = hits.map(|(fused, mut hit)| {
         hit.remove("vector_distance");
+        if ask.hides_id {
+            hide_id(&mut hit)?;
+        }
         hit.insert("fusion".to_owned(), to_raw_value(&told(fused, ask.spelling))?);
         Ok(hit)
     });
@@ -97,6 +100,15 @@ fn ranked(found: &Found) -> Result<(Vec<Ranked>, HashMap<String, Hit>), typesens
         by_id.insert(id, hit);
     }
     Ok((ranked, by_id))
+}
+
+fn hide_id(hit: &mut Hit) -> serde_json::Result<()> {
+    if let Some(document) = hit.get_mut("document") {
+        let mut shown: BTreeMap<String, Box<RawValue>> = serde_json::from_str(document.get())?;
+        shown.remove("id");
+        *document = to_raw_value(&shown)?;
+    }
+    Ok(())
 }
 
 fn told(fused: &Fused<'_>, spelling: Spelling) -> Map<String, Value> {

@@ -184,6 +184,7 @@ impl Parameters {
         if self.ranking != Ranking::Keyword {
             self.check_meaning(&q)?;
         }
+        let hides_id = matches!(self.ranking, Ranking::Hybrid { .. }) && self.bear_ids();
         let excluded: Vec<String> =
             self.take("exclude_fields").into_iter().chain(hidden.iter().map(|&field| field.to_owned())).collect();
         let cut_off = self.take_count("search_cutoff_ms").filter(|ms| *ms > 0).unwrap_or(CUT_OFF_MS);
@@ -193,7 +194,19 @@ impl Parameters {
             ("search_cutoff_ms", cut_off.to_string()),
             ("enable_overrides", "false".to_owned()),
         ]);
-        Ok(Ask { q, page, per_page, ranking: self.ranking, spelling: self.spelling, filter, sent: self.set })
+        Ok(Ask { q, page, per_page, ranking: self.ranking, spelling: self.spelling, filter, hides_id, sent: self.set })
+    }
+
+    /// Has every document bear its id, by which rankings are fused. Whether it is not to be shown.
+    fn bear_ids(&mut self) -> bool {
+        let included = self.take("include_fields");
+        let excluded = self.take("exclude_fields").unwrap_or_default();
+        let (hidden, excluded): (Vec<&str>, Vec<&str>) = excluded.split(',').partition(|name| *name == "id");
+        let lacks_id = included.as_ref().is_some_and(|names| names.split(',').all(|name| name != "id"));
+        self.set.extend(included.map(|names| ("include_fields", if lacks_id { names + ",id" } else { names })));
+        self.set
+            .extend(Some(excluded.join(",")).filter(|names| !names.is_empty()).map(|names| ("exclude_fields", names)));
+        lacks_id || !hidden.is_empty()
     }
 
     /// Refuses what a ranking by meaning leaves no room for.

@@ -14,6 +14,8 @@ pub(in crate::http) struct Ask {
     pub(in crate::http) spelling: Spelling,
     /// The caller's own.
     pub(in crate::http) filter: Option<String>,
+    /// Documents bear their ids though they are not to be shown.
+    pub(super) hides_id: bool,
     /// Everything else, by Typesense's names.
     pub(super) sent: Vec<(&'static str, String)>,
 }
