@@ -132,7 +132,7 @@ fn row(job: &Status) -> Markup {
         tr data-key=(job.id) {
             th scope="row" {
                 a href=(path(&job.id)) { (parts::cut(&job.name, 60)) }
-                @if let Some(error) = error { p .reason { (parts::cut(error, 160)) } }
+                @if let Some(error) = error { p .fault { (parts::cut(error, 160)) } }
             }
             td {
                 (parts::state(&job.sync_health))
