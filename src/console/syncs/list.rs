@@ -127,7 +127,8 @@ fn listed(jobs: &[&Status]) -> Markup {
 }
 
 fn row(job: &Status) -> Markup {
-    let error = job.live_error.as_deref().or(job.last_sync_error.as_deref().filter(|_| job.sync_health != "fresh"));
+    let tells_why = !matches!(&*job.sync_health, "fresh" | "cancelled");
+    let error = job.live_error.as_deref().or(job.last_sync_error.as_deref().filter(|_| tells_why));
     html! {
         tr data-key=(job.id) {
             th scope="row" {
