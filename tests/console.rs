@@ -1,6 +1,8 @@
 //! The console, as those see it who work with it: in a browser, and by HTTP where somebody forges what a browser sends.
 
 mod keyboard;
+mod pages;
+mod scene;
 mod sign_in;
 mod together;
 mod without_scripts;

@@ -37,27 +37,26 @@ async fn refuse(tenant: &Tenant, ids: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn the_log_of_a_job_tells_what_both_processes_said_of_it() {
+async fn the_log_of_a_job_tells_what_the_workers_said_of_it() {
     let stack = Stack::start().await;
     let tenant = stack.tenant("told").await;
-    let job = refuse(&tenant, &["a", "b"]).await;
-    let other = refuse(&tenant, &["c"]).await;
+    // Of several lanes, so that there are several lines.
+    let job = refuse(&tenant, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]).await;
+    let other = refuse(&tenant, &["z"]).await;
     let path = format!("/v1/jobs/{}/log", job["jobId"].as_str().expect("an id"));
     let refused = "documents were refused for good: they are dead letters";
-    until_said(stack.operator(), &path, refused).await;
-    until_said(stack.operator(), &path, "accepted").await;
-    let lines = stack.operator().get(&path).await.expect(200);
+    let told = async || {
+        let lines = stack.operator().get(&path).await.expect(200);
+        let items = lines["items"].as_array().expect("items").iter();
+        let refusals = items.filter(|line| line["message"] == refused);
+        let dead: i64 = refusals.map(|line| line["fields"]["documents"].as_i64().expect("a number")).sum();
+        if dead == 10 { Ok(lines) } else { Err(format!("{dead} of 10 are told of: {lines:#}")) }
+    };
+    let lines = eventually(Duration::from_secs(10), told).await;
     let items = lines["items"].as_array().expect("items");
     assert!(items.iter().all(|line| line["fields"]["job_id"] == job["jobId"]), "{lines:#}");
-    assert_ne!(items[0]["process"], items[1]["process"], "a front end and a worker: {lines:#}");
+    assert!(items.len() > 1, "{lines:#}");
     assert!(items.is_sorted_by_key(|line| line["at"].as_str().expect("a moment").to_owned()), "{lines:#}");
-    let dead: i64 = items
-        .iter()
-        .filter(|line| line["message"] == refused)
-        .map(|line| line["fields"]["documents"].as_i64().expect("a number"))
-        .sum();
-    assert_eq!(dead, 2, "{lines:#}");
-
     let last = stack.operator().get(&format!("{path}?limit=1")).await.expect(200);
     assert_eq!(last["items"][0], items[items.len() - 1]);
     let cursor = last["nextCursor"].as_str().expect("a cursor");

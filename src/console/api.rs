@@ -13,6 +13,8 @@ use tower::ServiceExt;
 use super::session::Session;
 use crate::domain::sensitive::Sensitive;
 
+/// Names a request, in what is logged and recorded of it.
+pub(super) const REQUEST_ID: &str = "x-request-id";
 /// No answer of the API is longer.
 const ANSWER_BYTES: usize = 64 << 20;
 
@@ -109,6 +111,9 @@ impl Api {
         }
         if let Some(actor) = session.name.as_deref().and_then(|name| HeaderValue::from_str(name).ok()) {
             request = request.header("x-tidewell-actor", actor);
+        }
+        if let Some(id) = &session.request_id {
+            request = request.header(REQUEST_ID, id);
         }
         let body = match body {
             Some(body) => {

@@ -100,12 +100,7 @@ fn row(session: &Session, key: &Key) -> Markup {
 async fn create(session: Session, State(console): State<Console>, fields: Fields) -> Result<Response, Refusal> {
     match console.api.post::<Key>(&session, API, &json!({ "name": fields.text("name") })).await {
         Ok(key) => {
-            let secret = key.raw_key.unwrap_or_default();
-            let body = html! {
-                p { "This is the key " b { (parts::cut(&key.name, 60)) } ". It is shown this once and stored nowhere: copy it now." }
-                (parts::copied(&secret, "the key"))
-                p { a .button href=(HERE) { "I have it" } }
-            };
+            let body = parts::new_key(&key.name, &key.raw_key.unwrap_or_default(), HERE);
             let page = Page::new(Section::GatewayKeys, "A new gateway key", body).under("Gateway keys", HERE).still();
             Ok(page.into_response())
         }

@@ -8,7 +8,12 @@ use axum::{
 };
 use chrono::Utc;
 
-use super::{Console, api::with_query, frame, page::Page};
+use super::{
+    Console,
+    api::{REQUEST_ID, with_query},
+    frame,
+    page::Page,
+};
 
 /// Lets those through who are signed in; a viewer's request that would change something is answered here.
 #[expect(
@@ -16,7 +21,7 @@ use super::{Console, api::with_query, frame, page::Page};
     reason = "a cookie's end is judged by the clock of the one who reads it; nothing durable rests on it"
 )]
 pub(super) async fn signed_in(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    let Some(session) = console.sessions.of(request.headers(), Utc::now()) else {
+    let Some(mut session) = console.sessions.of(request.headers(), Utc::now()) else {
         let back = request.uri().path_and_query().map(|uri| uri.as_str()).filter(|_| request.method() == Method::GET);
         return Redirect::to(&with_query("/console/sign-in", &[("back", back)])).into_response();
     };
@@ -27,6 +32,7 @@ pub(super) async fn signed_in(State(console): State<Console>, mut request: Reque
         );
         return frame::framed(&session, None, page).into_response();
     }
+    session.request_id = request.headers().get(REQUEST_ID).cloned();
     request.extensions_mut().insert(session);
     next.run(request).await
 }

@@ -9,16 +9,17 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Query, State},
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Request, header},
     response::{
         IntoResponse, Response,
-        sse::{Event, Sse},
+        sse::{Event, KeepAlive, Sse},
     },
 };
 use futures::stream;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::frame::PART;
 
@@ -41,47 +42,80 @@ pub(super) struct Watched {
     at: String,
 }
 
-/// A stream of what a page looks like: `page` with its middle, `same` where nothing has changed, `gone` where it can't be shown.
+/// A stream of what a page looks like: `page` with its middle, `same` where nothing has changed, `trouble` while it can't be made, and at
+/// last `gone` where it can't be shown: to whoever is signed in no more, or because there is no such thing. `beat` says that there is
+/// nothing to say yet.
 pub(super) async fn stream(
     State(live): State<Live>,
     Query(Watched { at }): Query<Watched>,
     headers: HeaderMap,
 ) -> Response {
-    if !at.starts_with("/console") {
-        return StatusCode::NOT_FOUND.into_response();
-    }
     let cookie = headers.get(header::COOKIE).cloned();
-    let events = stream::unfold((None::<String>, Duration::ZERO), move |(before, took)| {
-        let (live, at, cookie) = (live.clone(), at.clone(), cookie.clone());
-        async move {
-            if before.is_some() {
-                tokio::select! {
-                    () = tokio::time::sleep(EVERY.max(took * AT_LEAST_IDLE)) => {}
-                    () = live.shutdown.cancelled() => return None,
-                }
-            }
-            let mut request = Request::get(&at).header(PART, "middle");
-            if let Some(cookie) = cookie {
-                request = request.header(header::COOKIE, cookie);
-            }
-            let began = Instant::now();
-            let now = render(&live.pages, request.body(Body::empty()).ok()?).await;
-            let event = match &now {
-                None => Event::default().event("gone").data(""),
-                Some(now) if Some(now) == before.as_ref() => Event::default().event("same").data(""),
-                Some(now) => Event::default().event("page").data(now),
-            };
-            Some((Ok::<_, Infallible>(event), (Some(now.unwrap_or_default()), began.elapsed())))
+    let look = Look { live, at, cookie, shown: None };
+    let events = stream::unfold(Some((look, Duration::ZERO)), |state| async move {
+        let (mut look, wait) = state?;
+        tokio::select! {
+            biased;
+            () = look.live.shutdown.cancelled() => return None,
+            () = tokio::time::sleep(wait) => {}
         }
+        let began = Instant::now();
+        let (event, is_last) = match look.seen().await {
+            Seen::Page(page) => (look.told(&page), false),
+            Seen::Trouble => (word("trouble"), false),
+            Seen::Nothing => (word("gone"), true),
+        };
+        let wait = EVERY.max(began.elapsed() * AT_LEAST_IDLE);
+        Some((Ok::<_, Infallible>(event), (!is_last).then_some((look, wait))))
     });
-    Sse::new(events).into_response()
+    Sse::new(events).keep_alive(KeepAlive::new().interval(EVERY).event(word("beat"))).into_response()
 }
 
-/// The middle of a page; `None` where there is none any more.
-async fn render(pages: &Router, request: Request<Body>) -> Option<String> {
-    let answer = pages.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-    if !answer.status().is_success() {
-        return None;
+/// An event that says no more than its name. A browser passes over one without data.
+fn word(name: &str) -> Event {
+    Event::default().event(name).data(name)
+}
+
+/// Somebody's look at a page.
+struct Look {
+    live: Live,
+    at: String,
+    cookie: Option<HeaderValue>,
+    /// The hash of what was told last.
+    shown: Option<u64>,
+}
+
+/// What there is at an address.
+enum Seen {
+    Page(String),
+    /// Not now.
+    Trouble,
+    Nothing,
+}
+
+impl Look {
+    async fn seen(&self) -> Seen {
+        let mut request = Request::get(&self.at).header(PART, "middle");
+        if let Some(cookie) = &self.cookie {
+            request = request.header(header::COOKIE, cookie);
+        }
+        let Ok(request) = request.body(Body::empty()) else { return Seen::Nothing };
+        let answer = self.live.pages.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        match answer.status() {
+            status if status.is_server_error() => Seen::Trouble,
+            status if !status.is_success() => Seen::Nothing,
+            _ => match to_bytes(answer.into_body(), PAGE_BYTES).await {
+                Ok(page) => Seen::Page(String::from_utf8_lossy(&page).into_owned()),
+                Err(_) => Seen::Trouble,
+            },
+        }
     }
-    String::from_utf8(to_bytes(answer.into_body(), PAGE_BYTES).await.ok()?.into()).ok()
+
+    fn told(&mut self, page: &str) -> Event {
+        let hash = xxh3_64(page.as_bytes());
+        match self.shown.replace(hash) {
+            Some(before) if before == hash => word("same"),
+            _ => Event::default().event("page").data(page),
+        }
+    }
 }

@@ -49,7 +49,7 @@ pub struct Options {
     pub api: Router,
     /// For pictures that the API does not give.
     pub pool: PgPool,
-    /// Signs in as the operator; without it nobody can sign in.
+    /// Signs in as the operator, and is what the API is called with: without it nobody can sign in.
     pub operator_key: Option<Sensitive>,
     /// Signs in to look, and change nothing.
     pub viewer_key: Option<Sensitive>,
@@ -69,7 +69,7 @@ struct Console {
 /// The API's routes, and the console's beside them.
 pub fn beside_api(options: Options) -> Router {
     let Options { api, pool, operator_key, viewer_key, shutdown } = options;
-    let sessions = Sessions::new(operator_key.as_ref(), viewer_key.as_ref());
+    let sessions = Sessions::new(operator_key.as_ref(), viewer_key.as_ref().filter(|_| operator_key.is_some()));
     let console = Console { api: Api::new(api.clone(), operator_key), pool, sessions, shutdown };
     api.merge(router(console))
 }
@@ -78,13 +78,14 @@ pub fn beside_api(options: Options) -> Router {
 fn router(console: Console) -> Router {
     let guarded = pages()
         .route("/console/{*rest}", any(page::no_such_page))
+        .method_not_allowed_fallback(page::only_for_forms)
         .layer(DefaultBodyLimit::max(FORM_BYTES))
         .layer(middleware::from_fn(frame::put_on))
         .layer(middleware::from_fn_with_state(console.clone(), guard::signed_in))
         .with_state(console.clone());
+    // Who is signed in is asked by the pages, each time that they are looked at.
     let live = Router::new()
         .route("/console/live", get(live::stream))
-        .layer(middleware::from_fn_with_state(console.clone(), guard::signed_in))
         .with_state(live::Live { pages: guarded.clone(), shutdown: console.shutdown.clone() });
     Router::new()
         .route("/console/sign-in", get(sign_in::form).post(sign_in::sign_in))

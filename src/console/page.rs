@@ -90,3 +90,8 @@ impl IntoResponse for Refusal {
 pub(super) async fn no_such_page() -> Page {
     Page::fault(StatusCode::NOT_FOUND, "There is no such page.")
 }
+
+/// Where a form is sent, somebody came by an address: after they had signed in again, or by loading an answer anew.
+pub(super) async fn only_for_forms() -> Page {
+    Page::fault(StatusCode::METHOD_NOT_ALLOWED, "This address takes what a form sends, and shows nothing by itself.")
+}

@@ -3,6 +3,8 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, PreEscaped, html};
 
+use crate::db::status::COUNTED_TO;
+
 /// How something is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -89,6 +91,12 @@ pub(super) fn count(number: i64) -> String {
     grouped
 }
 
+/// A number of the status, which counts no further than it says.
+pub(super) fn counted(number: i64) -> String {
+    let more = if number >= COUNTED_TO { "+" } else { "" };
+    format!("{}{more}", count(number))
+}
+
 /// A length of time a person reads, by its two largest units at most: `3 min 20 s`.
 pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -148,6 +156,15 @@ pub(super) fn copied(text: &str, called: &str) -> Markup {
             pre tabindex="0" { code { (text) } }
             button .copy type="button" data-copy=(text) aria-label={ "Copy " (called) } { "Copy" }
         }
+    }
+}
+
+/// A key that was just made, and the way on.
+pub(super) fn new_key(name: &str, secret: &str, path: &str) -> Markup {
+    html! {
+        p { "This is the key " b { (cut(name, 60)) } ". It is shown this once and stored nowhere: copy it now." }
+        (copied(secret, "the key"))
+        p { a .button href=(path) { "I have it" } }
     }
 }
 

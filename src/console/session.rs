@@ -37,6 +37,9 @@ pub(super) struct Session {
     /// As records of what they do call them, beside "operator".
     pub(super) name: Option<String>,
     expires_at: DateTime<Utc>,
+    /// Of the request that is being answered: the records of what it does have it, as its log lines do.
+    #[serde(skip)]
+    pub(super) request_id: Option<HeaderValue>,
 }
 
 impl Session {
@@ -77,7 +80,7 @@ impl Sessions {
     pub(super) fn open(&self, key: &str, name: Option<String>, now: DateTime<Utc>) -> Option<Session> {
         let hash = secret::hash(key);
         let (role, ..) = self.keys.iter().find(|(_, known, _)| known.ct_eq(&hash).into())?;
-        Some(Session { role: *role, name, expires_at: now + LASTS })
+        Some(Session { role: *role, name, expires_at: now + LASTS, request_id: None })
     }
 
     /// The header that keeps a session in a browser. `secure`: it is sent over TLS alone.

@@ -110,8 +110,8 @@ pub async fn read(pool: &PgPool) -> Result<Status, sqlx::Error> {
     })
 }
 
-/// Every index, or the one of that id. The oldest write is found by its place: the first fresh and the first retrying row of each lane, two steps down an index.
-/// Lanes are only looked into where an index has a backlog.
+/// Every index, or the one of that id. The oldest write is found by its place: the first fresh and the first retrying row of each lane,
+/// two steps down an index. Lanes are only looked into where an index has a backlog.
 pub async fn indexes(pool: &PgPool, id: Option<Uuid>) -> Result<Vec<IndexStatus>, sqlx::Error> {
     sqlx::query_as(
         "with behind as (

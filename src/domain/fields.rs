@@ -11,7 +11,8 @@ pub const MAX_FIELDS: usize = 250;
 /// Bytes of a field's name.
 const MAX_NAME_BYTES: usize = 200;
 
-const TYPES: [&str; 16] = [
+/// What a field may be.
+pub const TYPES: [&str; 16] = [
     "string",
     "string[]",
     "int32",

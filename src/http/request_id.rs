@@ -24,7 +24,9 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get().cloned().unwrap_or_else(Self::new))
+        // Called within the process, a request has passed no `carry`.
+        let sent = || parts.headers.get(HEADER).and_then(Self::sent);
+        Ok(parts.extensions.get().cloned().or_else(sent).unwrap_or_else(Self::new))
     }
 }
 
@@ -45,6 +47,9 @@ impl RequestId {
 pub(super) async fn carry(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(HEADER).and_then(RequestId::sent).unwrap_or_else(RequestId::new);
     request.extensions_mut().insert(id.clone());
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        request.headers_mut().insert(HEADER, value);
+    }
     let span =
         tracing::info_span!("request", request_id = id.0, method = %request.method(), path = request.uri().path());
     let mut response = next.run(request).instrument(span).await;

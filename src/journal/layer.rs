@@ -19,7 +19,8 @@ use super::{
     lose,
 };
 
-/// Room that is left to warnings: a flood of accepted requests must not wash away what went wrong.
+const ACCEPTING: &str = "tidewell::ingest";
+/// Room that is left to warnings: a flood of what went well must not wash away what went wrong.
 const KEPT_FREE: usize = ROOM / 2;
 
 /// Hands lines to its journal.
@@ -36,9 +37,11 @@ impl Layer {
     }
 }
 
-/// Tidewell's own events, from `info` up.
+/// Tidewell's own events, from `info` up. That a write was accepted is told by its job's being there: a line for each would be a second
+/// write to the database for every one that somebody makes.
 fn is_kept(of: &Metadata<'_>) -> bool {
-    *of.level() <= Level::INFO && (of.target() == "tidewell" || of.target().starts_with("tidewell::"))
+    let is_ours = of.target() == "tidewell" || of.target().starts_with("tidewell::");
+    *of.level() <= Level::INFO && is_ours && !of.target().starts_with(ACCEPTING)
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> layer::Layer<S> for Layer {
@@ -102,6 +105,7 @@ mod tests {
             tracing::info!(accepted = 1, "of nothing");
             tracing::debug!(job_id = %JOB, "too fine");
             tracing::info!(target: "sqlx", job_id = %JOB, "somebody else's");
+            tracing::info!(target: "tidewell::ingest::accept", job_id = %JOB, "accepted");
             tracing::warn!(job_id = %JOB, run_id = %RUN, reason = "a\0b", "a sync run waits");
             tracing::info!(job_id = "no id", "unreadable");
         });
@@ -133,7 +137,7 @@ mod tests {
     fn a_flood_leaves_room_for_warnings_and_blocks_nobody() {
         let lines = picked(|| {
             for _ in 0..2 * ROOM {
-                tracing::info!(job_id = %JOB, "accepted");
+                tracing::info!(job_id = %JOB, "run under way");
             }
             tracing::warn!(job_id = %JOB, "refused");
         });

@@ -12,7 +12,7 @@ async fn a_right_key_leads_back_to_where_one_wanted_to_go_and_signing_out_ends_i
     let stack = stack().await;
     let browser = Browser::open(&stack.operator().base).await;
     browser.visit(&format!("{KEYS}?cursor=")).await;
-    browser.comes_to("/console/sign-in?back=%2Fconsole%2Fgateway%2Dkeys%3Fcursor%3D").await;
+    browser.comes_to("/console/sign-in?back=%2Fconsole%2Fgateway-keys%3Fcursor%3D").await;
     browser.is_sound().await;
 
     browser.fill("key", "a wrong one").await;
@@ -29,7 +29,7 @@ async fn a_right_key_leads_back_to_where_one_wanted_to_go_and_signing_out_ends_i
     browser.press("Sign out").await;
     browser.comes_to("/console/sign-in").await;
     browser.driver.back().await.expect("the page before");
-    browser.comes_to("/console/sign-in?back=%2Fconsole%2Fgateway%2Dkeys%3Fcursor%3D").await;
+    browser.comes_to("/console/sign-in?back=%2Fconsole%2Fgateway-keys%3Fcursor%3D").await;
     browser.complains_only_of(&[]).await;
 }
 

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -35,7 +36,7 @@ impl Browser {
     pub async fn open(base: &str) -> Self {
         let folder = Folder::make("browser");
         fs::create_dir_all(&folder.path).expect("a folder");
-        let (chromedriver, port) = Chromedriver::start(&folder);
+        let chromedriver = Chromedriver::start(&folder);
         let mut wanted = DesiredCapabilities::chrome();
         let profile = format!("--user-data-dir={}", folder.path.join("profile").display());
         let mut flags =
@@ -50,7 +51,7 @@ impl Browser {
         // As for all clients here, whichever is the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let driver = WebDriver::builder(format!("http://127.0.0.1:{port}"), wanted)
+        let driver = WebDriver::builder(format!("http://127.0.0.1:{}", chromedriver.port), wanted)
             .client(client)
             .poller(Arc::new(ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(50))))
             .await
@@ -218,12 +219,22 @@ impl Browser {
     }
 }
 
-/// What the browser is driven by; it is asked to close the browser before this is dropped.
-struct Chromedriver(Child);
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its own end waits for a client of this very thread's runtime, which stands still meanwhile.
+        let _ = self.driver.clone().leak();
+    }
+}
+
+/// What the browser is driven by, and ended with.
+struct Chromedriver {
+    child: Child,
+    port: u16,
+}
 
 impl Chromedriver {
     /// Starts it, on a port of its choice.
-    fn start(folder: &Folder) -> (Self, u16) {
+    fn start(folder: &Folder) -> Self {
         let log = folder.path.join("chromedriver.log");
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").arg(format!("--log-path={}", log.display()));
@@ -233,13 +244,23 @@ impl Chromedriver {
         let port = { said }
             .find_map(|line| line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
             .unwrap_or_else(|| panic!("chromedriver does not start:\n{}", fs::read_to_string(log).unwrap_or_default()));
-        (Self(child), port)
+        Self { child, port }
+    }
+
+    /// Asks it to close the browser and to end, which leaves nothing in the folder for temporary files.
+    fn ask_to_end(&self) -> std::io::Result<()> {
+        let mut asked = TcpStream::connect(("127.0.0.1", self.port))?;
+        asked.set_read_timeout(Some(Duration::from_secs(5)))?;
+        asked.write_all(b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        asked.read_to_end(&mut Vec::new())?;
+        Ok(())
     }
 }
 
 impl Drop for Chromedriver {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.ask_to_end();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

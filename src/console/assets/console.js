@@ -131,9 +131,26 @@ function listen() {
   };
   stream.addEventListener("page", hear(show));
   stream.addEventListener("same", hear());
+  stream.addEventListener("beat", () => (heard = Date.now()));
+  stream.addEventListener("trouble", () => {
+    heard = Date.now();
+    isLost(true);
+  });
   // Signed out, or the thing is gone: the page itself says which.
-  stream.addEventListener("gone", hear(() => location.reload()));
-  stream.addEventListener("error", () => isLost(true));
+  stream.addEventListener("gone", () => {
+    stopListening();
+    location.reload();
+  });
+  stream.addEventListener("error", () => {
+    isLost(true);
+    if (stream?.readyState === EventSource.CLOSED) leaveIfSignedOut();
+  });
+}
+
+// Whoever is signed out is sent to the sign-in, which the page itself can't show.
+async function leaveIfSignedOut() {
+  const answer = await fetch(location.href, { headers: { "x-console-part": "middle" }, redirect: "manual" }).catch(() => undefined);
+  if (answer?.type === "opaqueredirect") location.reload();
 }
 
 function stopListening() {
@@ -144,7 +161,11 @@ function stopListening() {
 // A browser gives one server a handful of connections, all its tabs together: who is not looked at needs none.
 document.addEventListener("visibilitychange", () => (document.hidden ? stopListening() : listen()));
 addEventListener("pagehide", stopListening);
-addEventListener("pageshow", listen);
+// A browser that goes back shows the page as it was left, which may be before its reader has signed out.
+addEventListener("pageshow", ({ persisted }) => {
+  listen();
+  if (persisted) leaveIfSignedOut();
+});
 
 setInterval(() => {
   if (!stream || Date.now() - heard < SILENT_MS) return;
@@ -152,6 +173,19 @@ setInterval(() => {
   stopListening();
   listen();
 }, 2000);
+
+// --- A form that changes something is sent once, however often its button is pressed.
+
+const ONCE_MS = 2000;
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const method = event.submitter?.getAttribute("formmethod") ?? form.method;
+  if (method !== "post") return;
+  if ("sent" in form.dataset) return event.preventDefault();
+  form.dataset.sent = "";
+  setTimeout(() => delete form.dataset.sent, ONCE_MS);
+});
 
 // --- Small conveniences.
 

@@ -126,7 +126,7 @@ mod tests {
         let given = filter(&[("index", " books "), ("since", "2026-01-31T18:00"), ("cursor", "x")]);
         assert_eq!(
             given.path("/a", &[("cursor", Some("y"))]),
-            "/a?index=books&since=2026%2D01%2D31T18%3A00%3A00Z&cursor=y"
+            "/a?index=books&since=2026-01-31T18%3A00%3A00Z&cursor=y"
         );
         assert_eq!(given.json(), serde_json::json!({ "index": "books", "since": "2026-01-31T18:00:00Z" }));
         assert!(filter(&[("index", " ")]).is_empty());

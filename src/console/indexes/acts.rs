@@ -41,7 +41,10 @@ pub(super) async fn update(
     };
     match changed {
         Ok(_) => Ok(notice::see(&index.path(), "The settings are saved.")),
-        Err(refusal) => refused(&console, &session, &index, &refusal).await,
+        Err(refusal) => {
+            let page = show::shown(&console, &session, &index, Some(&refusal), &sent).await?;
+            Ok(page.refused(refusal.status).into_response())
+        }
     }
 }
 
@@ -101,7 +104,7 @@ pub(super) async fn queue(
 }
 
 async fn refused(console: &Console, session: &Session, index: &Index, refusal: &Refusal) -> Result<Response, Refusal> {
-    let page = show::shown(console, session, index, Some(refusal)).await?;
+    let page = show::shown(console, session, index, Some(refusal), &Fields::default()).await?;
     Ok(page.refused(refusal.status).into_response())
 }
 

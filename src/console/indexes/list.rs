@@ -14,7 +14,7 @@ use crate::{
         parts::{self, Tone},
         session::Session,
     },
-    db::status::{self, COUNTED_TO, CheckStatus, IndexStatus},
+    db::status::{self, CheckStatus, IndexStatus},
 };
 
 /// As many are shown at once.
@@ -70,18 +70,12 @@ fn row(index: &IndexStatus) -> Markup {
             td .number { (parts::count(index.documents)) }
             td .number { (parts::count(index.backlog)) }
             td { (parts::time_if(index.oldest_enqueued_at)) }
-            td .number { @if index.dead_letters == 0 { "0" } @else { a href=(letters) { (at_most(index.dead_letters)) } } }
+            td .number { @if index.dead_letters == 0 { "0" } @else { a href=(letters) { (parts::counted(index.dead_letters)) } } }
             td .number { (index.version) }
             td { (drift(&index.check)) }
             td { (parts::time_if(index.check.checked_at)) }
         }
     }
-}
-
-/// A number that is not counted further than this.
-pub(super) fn at_most(count: i64) -> String {
-    let more = if count >= COUNTED_TO { "+" } else { "" };
-    format!("{}{more}", parts::count(count))
 }
 
 /// How an index compared with its collection.

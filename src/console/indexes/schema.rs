@@ -4,33 +4,17 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::Embedding;
-use crate::console::{api::Refusal, fields::Fields, forms::Field};
+use crate::{
+    console::{api::Refusal, fields::Fields, forms::Field},
+    domain::fields::{MAX_FIELDS, TYPES},
+};
 
 /// Fields of the form that show their own faults.
 pub(super) const SHOWN: [&str; 4] = ["slug", "defaultSortingField", "embedding.model", "fieldsJson"];
 
-const TYPES: [&str; 16] = [
-    "string",
-    "string[]",
-    "int32",
-    "int32[]",
-    "int64",
-    "int64[]",
-    "float",
-    "float[]",
-    "bool",
-    "bool[]",
-    "geopoint",
-    "geopoint[]",
-    "object",
-    "object[]",
-    "string*",
-    "auto",
-];
 const FLAGS: [&str; 3] = ["facet", "optional", "sort"];
 /// Rows that wait to be filled in.
 const SPARE_ROWS: usize = 4;
-const MOST_ROWS: usize = 250;
 
 /// A schema as a form shows it.
 pub(super) struct Draft {
@@ -82,7 +66,7 @@ impl Draft {
 
     /// What was sent.
     pub(super) fn sent(sent: &Fields) -> Self {
-        let rows = (0..MOST_ROWS).filter_map(|row| Row::sent(sent, row)).collect();
+        let rows = (0..MAX_FIELDS + SPARE_ROWS).filter_map(|row| Row::sent(sent, row)).collect();
         Self {
             rows,
             fields_json: sent.text("fieldsJson").to_owned(),

@@ -5,15 +5,12 @@ use maud::{Markup, html};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    Embedding, HERE, Index, find,
-    list::{at_most, drift},
-    versions,
-};
+use super::{Embedding, HERE, Index, find, list::drift, versions};
 use crate::{
     console::{
         Console,
         api::{Refusal, with_query},
+        fields::Fields,
         forms::{self, Field},
         page::{Page, Section},
         parts::{self, Tone},
@@ -28,15 +25,16 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Page, Refusal> {
     let index = find(&console, &session, &id).await?;
-    shown(&console, &session, &index, None).await
+    shown(&console, &session, &index, None, &Fields::default()).await
 }
 
-/// The page; `refusal` is of what was asked for on it.
+/// The page; `refusal` is of what was asked for on it, and `sent` the form that asked.
 pub(super) async fn shown(
     console: &Console,
     session: &Session,
     index: &Index,
     refusal: Option<&Refusal>,
+    sent: &Fields,
 ) -> Result<Page, Refusal> {
     let status = match Uuid::try_parse(&index.id) {
         Ok(id) => status::indexes(&console.pool, Some(id)).await?.pop(),
@@ -55,7 +53,7 @@ pub(super) async fn shown(
         }
         div .cards {
             section .card { h2 { "What it is" } (facts(index, status.as_ref())) }
-            section .card { h2 { "Settings" } (settings(session, index, refusal)) }
+            section .card { h2 { "Settings" } (settings(session, index, refusal, sent)) }
             section .card { h2 { "Drift" } @if let Some(status) = &status { (checked(session, &path, status)) } }
         }
         h2 { "Fields" }
@@ -79,8 +77,8 @@ fn figures(index: &Index, status: &IndexStatus) -> Markup {
             (figure(Tone::Quiet, &html! { (parts::count(status.documents)) }, "documents", None))
             (figure(bad(status.backlog > 0, Tone::Busy), &html! { (parts::count(status.backlog)) }, "writes waiting", None))
             (figure(Tone::Quiet, &parts::time_if(status.oldest_enqueued_at), "oldest of them", None))
-            (figure(bad(status.retries_due + status.retries_waiting > 0, Tone::Warn), &html! { (at_most(status.retries_due + status.retries_waiting)) }, "being retried", None))
-            (figure(bad(status.dead_letters > 0, Tone::Bad), &html! { (at_most(status.dead_letters)) }, "dead letters", Some(&letters)))
+            (figure(bad(status.retries_due + status.retries_waiting > 0, Tone::Warn), &html! { (parts::counted(status.retries_due + status.retries_waiting)) }, "being retried", None))
+            (figure(bad(status.dead_letters > 0, Tone::Bad), &html! { (parts::counted(status.dead_letters)) }, "dead letters", Some(&letters)))
             (figure(Tone::Quiet, &html! { (status.version) }, "live version", None))
         }
     }
@@ -111,13 +109,14 @@ pub(super) fn embedding(embedding: Option<&Embedding>) -> Markup {
     }
 }
 
-fn settings(session: &Session, index: &Index, refusal: Option<&Refusal>) -> Markup {
+fn settings(session: &Session, index: &Index, refusal: Option<&Refusal>, sent: &Fields) -> Markup {
     let (attempts, seconds) = (index.max_attempts.to_string(), index.cache_seconds.to_string());
+    let shown = |name, now| if sent.is_checked(name) { sent.text(name) } else { now };
     html! {
         @if session.may_act() {
             form method="post" action={ (index.path()) "/settings" } {
-                (Field::number("cacheSeconds", "Seconds that an answer may be given again").required().value(&seconds).hint("0: never; 60 at most").judged(refusal))
-                (Field::number("maxAttempts", "Attempts before a document is a dead letter").required().value(&attempts).judged(refusal))
+                (Field::number("cacheSeconds", "Seconds that an answer may be given again").required().value(shown("cacheSeconds", &seconds)).hint("0: never; 60 at most").judged(refusal))
+                (Field::number("maxAttempts", "Attempts before a document is a dead letter").required().value(shown("maxAttempts", &attempts)).judged(refusal))
                 button type="submit" { "Save" }
             }
         } @else {

@@ -110,12 +110,7 @@ fn end_of_day(day: &str) -> Result<String, Refusal> {
 }
 
 fn once(organization: &Organization, key: &Key) -> Page {
-    let secret = key.raw_key.as_deref().unwrap_or_default();
-    let body = html! {
-        p { "This is the key " b { (parts::cut(&key.name, 60)) } ". It is shown this once and stored nowhere: copy it now." }
-        (parts::copied(secret, "the key"))
-        p { a .button href=(organization.path()) { "I have it" } }
-    };
+    let body = parts::new_key(&key.name, key.raw_key.as_deref().unwrap_or_default(), &organization.path());
     let page = Page::new(Section::Organizations, "A new key", body).under("Organizations", HERE);
     page.under(&organization.slug, organization.path()).still()
 }

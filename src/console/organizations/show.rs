@@ -62,7 +62,7 @@ async fn shown(
                     }
                 }
             }
-            @if session.may_act() { section .card { h2 { "Settings" } (settings(organization, &names, refusal)) } }
+            @if session.may_act() { section .card { h2 { "Settings" } (settings(organization, &names, refusal, sent)) } }
         }
         h2 { "Keys" }
         (keys::table(session, &path, &keys, &indexes.items))
@@ -73,12 +73,17 @@ async fn shown(
     Ok(page.under("Organizations", HERE))
 }
 
-fn settings(organization: &Organization, plans: &[String], refusal: Option<&Refusal>) -> Markup {
+/// As they are, or as they were `sent`.
+fn settings(organization: &Organization, plans: &[String], refusal: Option<&Refusal>, sent: &Fields) -> Markup {
+    let (name, plan, overage) = match sent.is_checked("plan") {
+        true => (sent.text("name"), sent.text("plan"), sent.is_checked("overageEnabled")),
+        false => (&*organization.name, &*organization.plan, organization.overage_enabled),
+    };
     html! {
         form method="post" action={ (organization.path()) "/settings" } {
-            (Field::text("name", "Name").required().value(&organization.name).judged(refusal))
-            (Field::choice("plan", "Plan", &choices(plans)).required().value(&organization.plan).judged(refusal))
-            p { (forms::checkbox("overageEnabled", "true", "Beyond the plan, pay from the wallet", organization.overage_enabled)) }
+            (Field::text("name", "Name").required().value(name).judged(refusal))
+            (Field::choice("plan", "Plan", &choices(plans)).required().value(plan).judged(refusal))
+            p { (forms::checkbox("overageEnabled", "true", "Beyond the plan, pay from the wallet", overage)) }
             div .acts {
                 button type="submit" { "Save" }
                 a .button href=(with_query(plans::HERE, &[("plan", Some(&organization.plan))])) { "The plan" }
@@ -120,15 +125,13 @@ pub(super) async fn update(
     Path(org): Path<String>,
     sent: Fields,
 ) -> Result<Response, Refusal> {
-    let mut organization = find(&console, &session, &org).await?;
+    let organization = find(&console, &session, &org).await?;
     let body = json!({
         "name": sent.text("name"), "plan": sent.text("plan"), "overageEnabled": sent.is_checked("overageEnabled"),
     });
     match console.api.send::<Value>(&session, Method::PATCH, &api(&organization.id, ""), &body).await {
         Ok(_) => Ok(notice::see(&organization.path(), "The settings are saved.")),
         Err(refusal) => {
-            organization.name = sent.text("name").to_owned();
-            organization.overage_enabled = sent.is_checked("overageEnabled");
             let page = shown(&console, &session, &organization, None, Some(&refusal), &sent).await?;
             Ok(page.refused(refusal.status).into_response())
         }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::db::{
     activity::{self, Activity},
-    status::{self, COUNTED_TO, Status},
+    status::{self, Status},
 };
 
 /// The largest groups of dead letters that are shown.
@@ -91,7 +91,7 @@ fn figures(status: &Status) -> Markup {
             (parts::figure(Tone::Quiet, &oldest_sync.map_or_else(parts::dash, |sync| sync.last_synced_at.map_or_else(|| html! { "never" }, parts::time)), "oldest sync", Some("/console/syncs")))
             (parts::figure(Tone::Quiet, &html! { (parts::count(backlog)) }, "writes waiting", Some("/console/indexes")))
             (parts::figure(Tone::Quiet, &oldest.map_or_else(parts::dash, parts::time), "oldest unprojected write", Some("/console/indexes")))
-            (parts::figure(none_or(usize::from(dead > 0), Tone::Bad), &html! { (counted(dead)) }, "dead letters", Some("/console/dead-letters")))
+            (parts::figure(none_or(usize::from(dead > 0), Tone::Bad), &html! { (parts::counted(dead)) }, "dead letters", Some("/console/dead-letters")))
             (parts::figure(if alive == 0 { Tone::Bad } else { Tone::Good }, &html! { (alive) }, "workers alive", None))
             (parts::figure(none_or(open, Tone::Bad), &html! { (open) }, "breakers open", None))
         }
@@ -102,12 +102,6 @@ fn figures(status: &Status) -> Markup {
 fn dead_letters(status: &Status) -> i64 {
     let indexes = status.indexes.iter().map(|index| index.dead_letters);
     indexes.chain(status.syncs.iter().map(|sync| sync.dead_letters)).sum()
-}
-
-/// A number that was counted no further than it says.
-fn counted(number: i64) -> String {
-    let more = if number >= COUNTED_TO { "+" } else { "" };
-    format!("{}{more}", parts::count(number))
 }
 
 fn sparklines(activity: &Activity) -> Markup {

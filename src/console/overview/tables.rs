@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Group, counted};
+use super::Group;
 use crate::{
     console::{
         api::with_query,
@@ -82,8 +82,8 @@ pub(super) fn indexes(status: &Status) -> Markup {
                                 }
                                 td .number { (parts::count(index.backlog)) }
                                 td { (parts::time_if(index.oldest_enqueued_at)) }
-                                td .number { (counted(index.retries_due + index.retries_waiting)) }
-                                td .number { (counted(index.dead_letters)) }
+                                td .number { (parts::counted(index.retries_due + index.retries_waiting)) }
+                                td .number { (parts::counted(index.dead_letters)) }
                                 td { (reindex(status, index)) }
                             }
                         }

@@ -134,6 +134,7 @@ async fn look(pool: &PgPool, job: &Job, place: Place, most: i64, limit: i64) -> 
     .bind(most)
     .fetch_one(pool)
     .await?;
+    let Some(furthest) = furthest else { return Ok(Seen { rows: vec![], looked, last: None }) };
     let rows: Vec<Row> = sqlx::query_as(
         "select document_id, operation::text, coalesce(document_version, version) as version, attempts, next_retry_at,
                 first_failed_at, error_code as code, error_message as message, version as place
@@ -146,14 +147,14 @@ async fn look(pool: &PgPool, job: &Job, place: Place, most: i64, limit: i64) -> 
     .bind(place.lane())
     .bind(place.is_retrying())
     .bind(place.after)
-    .bind(furthest.unwrap_or(place.after))
+    .bind(furthest)
     .bind(job.id)
     .bind(limit)
     .fetch_all(pool)
     .await?;
     let last = match rows.last() {
         Some(last) if rows.len() as i64 == limit => Some(last.place),
-        _ => furthest.filter(|_| looked == most),
+        _ => (looked == most).then_some(furthest),
     };
     Ok(Seen { rows, looked, last })
 }
