@@ -127,12 +127,13 @@ fn listed(jobs: &[&Status]) -> Markup {
 }
 
 fn row(job: &Status) -> Markup {
-    let error = job.live_error.as_deref().or(job.last_sync_error.as_deref().filter(|_| job.sync_health != "fresh"));
+    let tells_why = !matches!(&*job.sync_health, "fresh" | "cancelled");
+    let error = job.live_error.as_deref().or(job.last_sync_error.as_deref().filter(|_| tells_why));
     html! {
         tr data-key=(job.id) {
             th scope="row" {
                 a href=(path(&job.id)) { (parts::cut(&job.name, 60)) }
-                @if let Some(error) = error { p .reason { (parts::cut(error, 160)) } }
+                @if let Some(error) = error { p .fault { (parts::cut(error, 160)) } }
             }
             td {
                 (parts::state(&job.sync_health))
