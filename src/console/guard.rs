@@ -2,11 +2,12 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
-    response::{IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use chrono::Utc;
+use maud::html;
 
 use super::{
     Console,
@@ -22,8 +23,13 @@ use super::{
 )]
 pub(super) async fn signed_in(State(console): State<Console>, mut request: Request, next: Next) -> Response {
     let Some(mut session) = console.sessions.of(request.headers(), Utc::now()) else {
-        let back = request.uri().path_and_query().map(|uri| uri.as_str()).filter(|_| request.method() == Method::GET);
-        return Redirect::to(&with_query("/console/sign-in", &[("back", back)])).into_response();
+        return match request.method().is_safe() {
+            true => {
+                let back = request.uri().path_and_query().map(|uri| uri.as_str());
+                Redirect::to(&with_query("/console/sign-in", &[("back", back)])).into_response()
+            }
+            false => signed_out(),
+        };
     };
     if !request.method().is_safe() && !session.may_act() {
         let page = Page::fault(
@@ -35,6 +41,18 @@ pub(super) async fn signed_in(State(console): State<Console>, mut request: Reque
     session.request_id = request.headers().get(REQUEST_ID).cloned();
     request.extensions_mut().insert(session);
     next.run(request).await
+}
+
+/// What somebody has written is still in the page before this one: a browser that goes back shows it.
+fn signed_out() -> Response {
+    let body = html! {
+        main #main .sign-in {
+            h1 { "Signed out" }
+            p { "Nothing was changed, for the session has ended. " a href="/console/sign-in" target="_blank" { "Sign in in another tab" }
+                ", then go back and send it again." }
+        }
+    };
+    (StatusCode::UNAUTHORIZED, Html(frame::document("Signed out", &body).into_string())).into_response()
 }
 
 /// Refuses what another site makes a browser send: by `Sec-Fetch-Site`, and where a browser does not tell (an address without TLS) by

@@ -66,7 +66,7 @@ async fn nothing_is_shown_to_whom_is_not_signed_in() {
     stack.tenant("hidden").await;
     let base = &stack.operator().base;
     let mut pages = Visitor::signed_in(base, OPERATOR_KEY).await.pages().await;
-    pages.extend(["/console/", "/console/nowhere", "/console/live?at=/console"].map(str::to_owned));
+    pages.extend(["/console/", "/console/nowhere"].map(str::to_owned));
     let nobody = Visitor::new(base, "");
     for page in pages {
         let answer = nobody.get(&page).await;
@@ -75,8 +75,10 @@ async fn nothing_is_shown_to_whom_is_not_signed_in() {
         assert!(location.starts_with("/console/sign-in?back="), "{page}: {location}");
         assert!(!answer.body.to_string().contains("hidden"), "{page}");
     }
+    let stream = nobody.get("/console/live?at=/console").await.body.to_string();
+    assert!(stream.contains("event: gone") && !stream.contains("hidden"), "{stream}");
     let answer = nobody.post(KEYS, &[("name", "forged")]).await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some("/console/sign-in")));
+    assert_eq!(answer.status, 401, "{}", answer.body);
 }
 
 #[tokio::test]

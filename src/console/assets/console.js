@@ -226,7 +226,7 @@ document.addEventListener("keydown", (event) => {
 
 // --- Search as one types: the form is asked as it stands, and what it finds takes the place of what was found before.
 
-const TYPING_MS = 150;
+const TYPING_MS = 300;
 let typing;
 let asked;
 
