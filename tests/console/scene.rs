@@ -22,6 +22,7 @@ impl Scene {
         let (index, job) = bookshop(operator).await;
         lighthouse(operator).await;
         let (sync, run) = tables(&syncing).await;
+        an_hour(&syncing.stack.setting).await;
         let letters = operator.get("/v1/dead-letters?limit=1").await.expect(200);
         let letter = text(&letters["items"][0]["id"]);
         let backend = text(&syncing.profile_id);
@@ -120,4 +121,23 @@ async fn tables(syncing: &Syncing) -> (String, String) {
     returns["auto_sync_enabled"] = json!(false);
     syncing.job(returns).await;
     (text(&orders["id"]), text(&run["id"]))
+}
+
+/// As if all of this had gone on for an hour, with a lull in it.
+async fn an_hour(setting: &Setting) {
+    let pool = setting.pool().await;
+    sqlx::query("delete from tidewell.activity").execute(&pool).await.expect("no activity");
+    sqlx::query(
+        "with minutes as (
+             select n, (400 + 300 * sin(n / 7.0) + n * 37 % 90)::bigint as passed from generate_series(0, 60) as n
+         )
+         insert into tidewell.activity (minute, accepted, projected, synced, died)
+         select date_trunc('minute', now()) - make_interval(mins => 60 - n), sum(passed * 60) over (order by n),
+                sum(passed * 58) over (order by n), sum(case when n % 15 = 3 then 3000 else 0 end) over (order by n),
+                case when n in (22, 23, 47) then n % 7 else 0 end
+         from minutes",
+    )
+    .execute(&pool)
+    .await
+    .expect("an hour");
 }
