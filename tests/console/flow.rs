@@ -100,8 +100,13 @@ async fn a_document_that_is_refused_is_seen_mended_and_gone_without_a_reload() {
 
     let letters = stack.operator().get("/v1/dead-letters").await.expect(200);
     let letter = format!("/console/dead-letters/{}", text(&letters["items"][0]["id"]));
-    browser.visit(&letter).await;
+    let first = browser.driver.window().await.expect("a window");
     let second = browser.another_window().await;
+    browser.look_at(&second).await;
+    browser.visit(&letter).await;
+    browser.fill("document", r#"{"id": "7", "title": "Another's seventh berth", "depth": 10}"#).await;
+    browser.look_at(&first).await;
+    browser.visit(&letter).await;
     browser.fill("document", r#"{"id": "7", "title": "The seventh berth", "depth": 9}"#).await;
     browser.press("Mend and redrive").await;
     browser.reads(&["Mended, and back in line."]).await;
@@ -117,8 +122,10 @@ async fn a_document_that_is_refused_is_seen_mended_and_gone_without_a_reload() {
     })
     .await;
 
-    // Another window that still shows the letter is told that it is gone, and loses nothing by it.
+    // Who has been mending it in another window is told, and keeps what they have written.
     browser.look_at(&second).await;
+    browser.press("Mend and redrive").await;
+    browser.reads(&["Nothing was mended", "Another's seventh berth"]).await;
     browser.visit(&letter).await;
     browser.reads(&["What was done"]).await;
     browser.visit(&format!("/console/jobs/{}", text(&job["jobId"]))).await;

@@ -51,11 +51,16 @@ setInterval(() => {
 
 // --- The page as the server renders it now, put into the one that is shown. What somebody is writing into, has opened or has chosen stays.
 
+// What somebody writes about may be gone meanwhile: that is no reason to take away what they have written.
+const holdsWriting = (node) => node.matches?.("form[data-dirty]") || node.querySelector?.("form[data-dirty]");
 const isWritten = (form) => form.contains(document.activeElement) || "dirty" in form.dataset;
 
 function morph(from, to) {
   if (from.isEqualNode(to)) return;
-  if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName || from.id !== to.id) return from.replaceWith(to);
+  if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName || from.id !== to.id) {
+    if (!holdsWriting(from)) from.replaceWith(to);
+    return;
+  }
   if (from.nodeType === Node.TEXT_NODE) {
     from.data = to.data;
     return;
@@ -90,7 +95,7 @@ function morphChildren(from, to) {
   }
   while (at) {
     const next = at.nextSibling;
-    at.remove();
+    if (!holdsWriting(at)) at.remove();
     at = next;
   }
 }

@@ -18,7 +18,9 @@ use crate::console::{
     api::{Refusal, segment},
     fields::Fields,
     forms::{self, Field},
-    notice, parts,
+    notice,
+    page::{Page, Section},
+    parts,
     session::Session,
 };
 
@@ -81,8 +83,16 @@ pub(super) async fn mend(
     match put(&console, &session, &id, text).await {
         Ok(()) => Ok(notice::see(&format!("{HERE}/{}", segment(&id)), "Mended, and back in line.")),
         Err(refusal) => {
-            // What was typed stays, whatever is wrong with it.
-            let letter = letter::find(&console, &session, &id).await?;
+            // What was typed stays, whatever is wrong with it, and even where the letter is gone.
+            let Ok(letter) = letter::find(&console, &session, &id).await else {
+                let body = html! {
+                    (parts::alert(&refusal.in_a_sentence()))
+                    p { "Somebody else has redriven or discarded the letter meanwhile. This is what you have written:" }
+                    (read_only(text))
+                };
+                let page = Page::new(Section::DeadLetters, "Nothing was mended", body).under("Dead letters", HERE);
+                return Ok(page.refused(refusal.status).into_response());
+            };
             let page = letter::shown(&console, &session, &letter, Some(&refusal), text).await?;
             Ok(page.refused(refusal.status).into_response())
         }

@@ -31,6 +31,9 @@ pub(super) fn without_target(targets: &[Target]) -> Markup {
 
 pub(super) fn searched(targets: &[Target], target: &Target, question: &Question, outcome: &Outcome) -> Markup {
     html! {
+        @if matches!(target.kind(), Kind::Index) {
+            p .soft { "Each search here is a unit of the organization's month, as any other." }
+        }
         (form(targets, target, question))
         div #results {
             @match &outcome.found {
