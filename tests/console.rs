@@ -1,6 +1,7 @@
 //! The console, as those see it who work with it: in a browser, and by HTTP where somebody forges what a browser sends.
 
 mod flow;
+mod forms;
 mod hostile;
 mod keyboard;
 mod pages;

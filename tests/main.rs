@@ -8,7 +8,6 @@ mod backends;
 mod clients;
 mod compatible_writes;
 mod console;
-mod console_search;
 mod dead_letters;
 mod dev;
 mod drift;
