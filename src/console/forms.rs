@@ -133,6 +133,11 @@ pub(super) fn refused(refusal: Option<&Refusal>, shown: &[&str]) -> Markup {
     }
 }
 
+/// What goes along with a form unseen.
+pub(super) fn hidden<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Markup {
+    html! { @for (name, value) in fields { input type="hidden" name=(name) value=(value); } }
+}
+
 /// A button that does one thing, once it was said a second time. `path` is where it is sent, `hidden` what goes along.
 pub(super) fn confirmed(label: &str, question: &str, path: &str, hidden: &[(&str, &str)]) -> Markup {
     html! {
@@ -140,7 +145,7 @@ pub(super) fn confirmed(label: &str, question: &str, path: &str, hidden: &[(&str
             summary .button { (label) }
             form method="post" action=(path) {
                 p { (question) }
-                @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
+                (self::hidden(hidden.iter().copied()))
                 button .danger type="submit" { (label) }
             }
         }
@@ -151,7 +156,7 @@ pub(super) fn confirmed(label: &str, question: &str, path: &str, hidden: &[(&str
 pub(super) fn button(label: &str, path: &str, hidden: &[(&str, &str)]) -> Markup {
     html! {
         form .inline method="post" action=(path) {
-            @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
+            (self::hidden(hidden.iter().copied()))
             button type="submit" { (label) }
         }
     }

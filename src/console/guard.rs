@@ -6,7 +6,6 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Redirect, Response},
 };
-use chrono::Utc;
 use maud::html;
 
 use super::{
@@ -14,15 +13,12 @@ use super::{
     api::{REQUEST_ID, with_query},
     frame,
     page::Page,
+    session,
 };
 
 /// Lets those through who are signed in; a viewer's request that would change something is answered here.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a cookie's end is judged by the clock of the one who reads it; nothing durable rests on it"
-)]
 pub(super) async fn signed_in(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    let Some(mut session) = console.sessions.of(request.headers(), Utc::now()) else {
+    let Some(mut session) = console.sessions.of(request.headers(), session::now()) else {
         return match request.method().is_safe() {
             true => {
                 let back = request.uri().path_and_query().map(|uri| uri.as_str());

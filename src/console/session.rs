@@ -57,6 +57,15 @@ impl<S: Sync> FromRequestParts<S> for Session {
     }
 }
 
+/// The moment that sessions are judged by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a cookie's end is judged by the clock of the one who reads it; nothing durable rests on it"
+)]
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
 /// Knows the keys to sign in with, and its own cookies.
 #[derive(Clone)]
 pub(super) struct Sessions {

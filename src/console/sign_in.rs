@@ -5,7 +5,6 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use chrono::Utc;
 use maud::html;
 use serde::Deserialize;
 
@@ -47,10 +46,6 @@ fn shown(console: &Console, status: StatusCode, name: &str, back: &str, fault: O
     (status, Html(frame::document("Sign in", &body).into_string())).into_response()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a cookie's end is judged by the clock of the one who reads it; nothing durable rests on it"
-)]
 pub(super) async fn sign_in(State(console): State<Console>, headers: HeaderMap, fields: Fields) -> Response {
     let name = fields.text("name");
     let refused = |status, fault| shown(&console, status, name, fields.text("back"), Some(fault));
@@ -59,7 +54,7 @@ pub(super) async fn sign_in(State(console): State<Console>, headers: HeaderMap, 
         return refused(StatusCode::UNPROCESSABLE_ENTITY, "A name is up to 60 letters, digits and signs of ASCII.");
     }
     let name = Some(name.to_owned()).filter(|name| !name.is_empty());
-    let Some(session) = console.sessions.open(fields.text("key"), name, Utc::now()) else {
+    let Some(session) = console.sessions.open(fields.text("key"), name, session::now()) else {
         return refused(StatusCode::UNAUTHORIZED, "That key is not right.");
     };
     let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");

@@ -135,7 +135,10 @@ async fn an_hour(setting: &Setting) {
          select date_trunc('minute', now()) - make_interval(mins => 60 - n), sum(passed * 60) over (order by n),
                 sum(passed * 58) over (order by n), sum(case when n % 15 = 3 then 3000 else 0 end) over (order by n),
                 case when n in (22, 23, 47) then n % 7 else 0 end
-         from minutes",
+         from minutes
+         -- A worker may note a minute at any moment.
+         on conflict (minute) do update
+         set accepted = excluded.accepted, projected = excluded.projected, synced = excluded.synced, died = excluded.died",
     )
     .execute(&pool)
     .await

@@ -1,5 +1,6 @@
 //! A table as the API tells of it.
 
+use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -7,6 +8,7 @@ use super::{API, segment};
 use crate::console::{
     Console,
     api::{List, Refusal},
+    forms,
     session::Session,
 };
 
@@ -60,6 +62,27 @@ impl Sample {
         let is_cut = self.cut.iter().any(|cut| cut == column);
         Some(if is_cut { format!("{text}…") } else { text })
     }
+}
+
+/// A form that looks for tables by a part of their names; `hidden` goes along.
+pub(in crate::console) fn finder(at: &str, hidden: &[(&str, &str)], searched: &str) -> Markup {
+    html! {
+        form .filters method="get" action=(at) {
+            (forms::hidden(hidden.iter().copied()))
+            div .field {
+                label for="q" { "Name holds" }
+                input #q type="search" name="q" value=(searched);
+            }
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+/// The tables that are looked for.
+pub(in crate::console) fn named<'a>(all: &'a [Table], searched: &str) -> Vec<&'a Table> {
+    let wanted = searched.to_lowercase();
+    let is_wanted = |table: &&Table| format!("{}.{}", table.schema, table.name).to_lowercase().contains(&wanted);
+    all.iter().filter(is_wanted).collect()
 }
 
 /// What a client can reach.

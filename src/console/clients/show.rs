@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     API, Client, HERE, URL_HINT,
-    outline::{Table, tables},
+    outline::{self, Table, tables},
     path, table_path,
 };
 use crate::console::{
@@ -111,17 +111,9 @@ async fn shown(
 }
 
 fn listed(client: &str, here: &str, all: &[Table], searched: &str) -> Markup {
-    let wanted = searched.to_lowercase();
-    let is_wanted = |table: &&Table| format!("{}.{}", table.schema, table.name).to_lowercase().contains(&wanted);
-    let found: Vec<_> = all.iter().filter(is_wanted).collect();
+    let found = outline::named(all, searched);
     html! {
-        form .filters method="get" action=(here) {
-            div .field {
-                label for="q" { "Name holds" }
-                input id="q" type="search" name="q" value=(searched);
-            }
-            button type="submit" { "Show" }
-        }
+        (outline::finder(here, &[], searched))
         @if found.is_empty() {
             (parts::empty(if all.is_empty() { "The client's role can read no table: grant it select." } else { "No table has such a name." }))
         } @else {

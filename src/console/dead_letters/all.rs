@@ -15,7 +15,7 @@ use crate::console::{
     Console,
     api::Refusal,
     fields::Fields,
-    notice,
+    forms, notice,
     page::{Page, Section},
     parts::{self, Tone, count},
     session::Session,
@@ -42,7 +42,7 @@ pub(super) async fn ask(session: Session, State(console): State<Console>, asked:
             p { (act.meaning()) " What fails between now and then and matches is taken along." }
             form .acts method="post" action="/console/dead-letters/all" {
                 input type="hidden" name="act" value=(act.value());
-                @for (name, value) in filter.hidden() { input type="hidden" name=(name) value=(value); }
+                (forms::hidden(filter.hidden()))
                 button type="submit" class=(if act == Act::Discard { "danger" } else { "primary" }) {
                     (act.title()) " " (letters(would.matched))
                 }

@@ -112,7 +112,7 @@ async fn found(
         @if session.may_act() {
             (on_all(filter))
             form method="post" action="/console/dead-letters/chosen" {
-                @for (name, value) in filter.hidden() { input type="hidden" name=(name) value=(value); }
+                (forms::hidden(filter.hidden()))
                 (table(session, &found.items))
                 div .acts.below { (buttons()) }
             }

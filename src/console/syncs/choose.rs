@@ -8,7 +8,7 @@ use crate::console::{
     api::{Refusal, with_query},
     clients::{
         self,
-        outline::{Table, tables},
+        outline::{self, Table, tables},
     },
     page::{Page, Section},
     parts,
@@ -35,19 +35,13 @@ pub(super) async fn client(console: &Console, session: &Session) -> Result<Page,
 pub(super) async fn table(console: &Console, session: &Session, client: &str, searched: &str) -> Result<Page, Refusal> {
     let here = format!("{HERE}/new");
     let found = tables(console, session, client).await;
-    let wanted = searched.to_lowercase();
-    let is_wanted = |table: &&Table| format!("{}.{}", table.schema, table.name).to_lowercase().contains(&wanted);
     let body = html! {
         (steps(1))
         p { "Which of the tables of " b { (parts::cut(client, 60)) } "?" }
-        form .filters method="get" action=(here) {
-            input type="hidden" name="client" value=(client);
-            div .field { label for="q" { "Name holds" } input id="q" type="search" name="q" value=(searched); }
-            button type="submit" { "Show" }
-        }
+        (outline::finder(&here, &[("client", client)], searched))
         @match &found {
             Err(refusal) => (parts::alert(&refusal.in_a_sentence())),
-            Ok(found) => (tables_to_choose(client, &here, &found.iter().filter(is_wanted).collect::<Vec<_>>())),
+            Ok(found) => (tables_to_choose(client, &here, &outline::named(found, searched))),
         }
     };
     Ok(page(body))

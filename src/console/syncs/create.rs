@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::{
     API, HERE, choose,
     draft::{body, proposed},
-    form::Form,
+    form::{EXAMPLES, Form},
     path, preview,
     view::Job,
 };
@@ -24,9 +24,6 @@ use crate::console::{
     parts,
     session::Session,
 };
-
-/// Rows that examples are taken from.
-const ROWS: usize = 3;
 
 pub(super) async fn show(session: Session, State(console): State<Console>, asked: Fields) -> Result<Page, Refusal> {
     let (Some(client), Some(table)) = (asked.given("client"), asked.given("table")) else {
@@ -79,7 +76,7 @@ async fn shown(
 ) -> Result<Page, Refusal> {
     let (client, schema, table) = place;
     let outline = outline(console, session, place).await?;
-    let samples = samples(console, session, place, ROWS).await;
+    let samples = samples(console, session, place, EXAMPLES).await;
     let backends = backends::all(console, session).await?;
     let first;
     let fields = if sent.is_checked("name") {

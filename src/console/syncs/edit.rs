@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::{
     HERE, at,
     draft::{body, of_job},
-    form::Form,
+    form::{EXAMPLES, Form},
     path, preview,
     view::Job,
 };
@@ -25,9 +25,6 @@ use crate::console::{
     parts,
     session::Session,
 };
-
-/// Rows that examples are taken from.
-const ROWS: usize = 3;
 
 pub(super) async fn show(
     session: Session,
@@ -78,7 +75,7 @@ async fn shown(
     preview: Option<&Markup>,
 ) -> Result<Page, Refusal> {
     let outline = outline(console, session, job.table()).await;
-    let samples = samples(console, session, job.table(), ROWS).await.unwrap_or_default();
+    let samples = samples(console, session, job.table(), EXAMPLES).await.unwrap_or_default();
     let backends = backends::all(console, session).await?;
     let (columns, unseen) = match outline {
         Ok(outline) => (outline.columns, None),

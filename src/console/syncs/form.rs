@@ -11,6 +11,9 @@ use crate::console::{
     forms::{self, Field},
 };
 
+/// Rows of the table that examples are taken from.
+pub(super) const EXAMPLES: usize = 3;
+
 /// Fields that tell their own faults.
 const OWN: [&str; 16] = [
     "name",
@@ -53,8 +56,8 @@ impl Form<'_> {
         html! {
             (forms::refused(self.refusal, &shown))
             form #draft method="get" action=(self.at) {
-                @for (name, value) in self.hidden { input type="hidden" name=(name) value=(value); }
-                @for (_, order) in ORDERS { input type="hidden" name=(order) value=(self.fields.text(order)); }
+                (forms::hidden(self.hidden.iter().copied()))
+                (forms::hidden(ORDERS.iter().map(|(_, order)| (*order, self.fields.text(order)))))
                 h2 { "Columns" }
                 (matrix::shown(self.columns, self.samples, self.fields, self.refusal))
                 p { (forms::checkbox("all_columns", "yes", "Take all columns, also those that the table gets later", self.fields.is_checked("all_columns"))) }
