@@ -215,9 +215,7 @@ impl Error {
                 ("internal", "something failed on our side: give the requestId to the operator".to_owned())
             }
         };
-        let retryable = self.may_pass()
-            || code == "idempotency_in_progress"
-            || code == "already_running";
+        let retryable = self.may_pass() || code == "idempotency_in_progress" || code == "already_running";
         let mut problem = Problem {
             type_: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or_default().to_owned(),

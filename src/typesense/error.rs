@@ -87,3 +87,17 @@ fn root_cause(error: &reqwest::Error) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_answer_typesenses_own_words_are_told_and_no_others() {
+        let told = |body: &str| Error::status(500, body).to_string();
+        assert!(told(r#"{"message":"Not Ready or Lagging"}"#).contains("Not Ready or Lagging"));
+        for other in ["<h1>inner</h1>", r#"{"password":"inner"}"#, r#"["inner"]"#, ""] {
+            assert!(!told(other).contains("inner") && told(other).contains("not Typesense's"), "{other}");
+        }
+    }
+}
