@@ -5,8 +5,8 @@ use std::{
 
 use super::*;
 
-const OPEN: Policy = Policy { private: true, allowed: Vec::new() };
-const CLOSED: Policy = Policy { private: false, allowed: Vec::new() };
+static OPEN: Policy = Policy { private: true, allowed: Vec::new() };
+static CLOSED: Policy = Policy { private: false, allowed: Vec::new() };
 
 #[test]
 fn metadata_link_local_and_what_is_nobodys_is_refused_in_every_notation() {
