@@ -9,6 +9,7 @@ mod load;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use load::{Error, home_folder};
@@ -30,6 +31,9 @@ pub struct Config {
     #[serde(with = "load::optional_text")]
     pub previous_secret: Option<String>,
     pub athena_typesense_allow_http: bool,
+    pub private_addresses: bool,
+    #[serde(with = "load::networks")]
+    pub allowed_addresses: Vec<IpNet>,
     pub athena_typesense_sync_worker_enabled: bool,
     pub athena_typesense_sync_worker_poll_ms: u32,
     #[serde(with = "load::optional_text")]
@@ -45,6 +49,11 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     pub database_connections: u32,
     pub body_mb_in_flight: u32,
+    pub connections: u32,
+    pub requests_at_once: u32,
+    pub head_seconds: u32,
+    pub idle_seconds: u32,
+    pub stall_seconds: u32,
     pub backlog_limit: u32,
     pub import_lines: u32,
     pub import_kb: u32,
@@ -98,6 +107,8 @@ impl Default for Config {
             secret: None,
             previous_secret: None,
             athena_typesense_allow_http: false,
+            private_addresses: true,
+            allowed_addresses: Vec::new(),
             athena_typesense_sync_worker_enabled: true,
             athena_typesense_sync_worker_poll_ms: 5000,
             database_url: None,
@@ -107,6 +118,11 @@ impl Default for Config {
             cache: None,
             database_connections: 16,
             body_mb_in_flight: 64,
+            connections: 900,
+            requests_at_once: 500,
+            head_seconds: 10,
+            idle_seconds: 75,
+            stall_seconds: 20,
             backlog_limit: 1_000_000,
             import_lines: 1000,
             import_kb: 2048,

@@ -13,6 +13,7 @@ pub mod embed;
 pub mod http;
 pub mod ingest;
 pub mod journal;
+pub mod reach;
 pub mod reindex;
 pub mod replication;
 pub mod source;

@@ -8,6 +8,7 @@ use clap::Parser;
 use tidewell::{
     config::{Config, LogFormat},
     journal::{self, Journal},
+    reach,
 };
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -29,6 +30,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let journal = log(&config, cli.command.stays());
     // Said once for the process: without it no TLS connection can be made.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    reach::install(reach::Policy { private: config.private_addresses, allowed: config.allowed_addresses.clone() });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let session = Session { config, json: cli.json, journal };
     let outcome = runtime.block_on(cli::run(&session, &cli.command));

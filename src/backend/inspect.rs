@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use futures::future::join_all;
 
-use crate::typesense::{self, Client, CollectionInfo};
+use crate::{
+    reach,
+    typesense::{self, Client, CollectionInfo},
+};
 
 /// A Typesense that can be used.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub enum Refusal {
     Unreachable(String),
     #[error("the backend refuses the key: it takes one that may do everything with collections, aliases and documents")]
     RefusedKey,
+    #[error("the backend is not connected to: {0}")]
+    NotConnectedTo(reach::Refused),
 }
 
 impl Refusal {
@@ -49,6 +54,7 @@ impl Refusal {
         match self {
             Self::Unreachable(_) => "backend_unreachable",
             Self::RefusedKey => "backend_refused_key",
+            Self::NotConnectedTo(_) => "address_not_allowed",
         }
     }
 }
@@ -66,8 +72,9 @@ impl From<typesense::Error> for Refusal {
 fn told(error: &typesense::Error) -> String {
     match error {
         typesense::Error::Status { status: 503, .. } => "it is not ready (it answered 503)".to_owned(),
-        typesense::Error::Status { status, .. } => format!("it answered {status}, as Typesense would not"),
-        typesense::Error::Answer(_) => "its answer is not Typesense's".to_owned(),
+        typesense::Error::Status { .. } | typesense::Error::Answer(_) | typesense::Error::TooLarge => {
+            "its answer is not Typesense's".to_owned()
+        }
         error => error.to_string(),
     }
 }

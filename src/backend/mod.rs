@@ -10,6 +10,7 @@ use crate::{
         seal::{self, Sealer},
         sensitive::Sensitive,
     },
+    reach,
     typesense::Client,
 };
 
@@ -23,6 +24,9 @@ pub enum Error {
     /// An address or key that nobody would have let in.
     #[error("the address or the key of the backend can't be used: {0}")]
     Unusable(#[from] reqwest::Error),
+    /// An address that is not connected to, or not any more.
+    #[error("the backend is not connected to: {0}")]
+    Refused(#[from] reach::Refused),
 }
 
 /// A client for syncing.
@@ -42,5 +46,7 @@ fn with_key(profile: &Profile, key: Sensitive) -> Result<Client, Error> {
 /// A client of what is not stored: at least one address, and a time that a call may take.
 pub fn at(nodes: &[String], key: &Sensitive, timeout_ms: i32) -> Result<Client, Error> {
     let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or_default());
-    Ok(Client::of_nodes(nodes, key.expose(), timeout)?)
+    let client = Client::of_strangers(nodes, key.expose(), timeout)?;
+    client.hosts().try_for_each(|host| reach::policy().judge_host(host))?;
+    Ok(client)
 }

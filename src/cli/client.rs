@@ -10,6 +10,7 @@ use tidewell::{
         client::{Deletion, SourceClient},
     },
     domain::{client_url, sensitive::Sensitive, slug},
+    reach,
 };
 
 use super::{
@@ -115,7 +116,7 @@ fn check(name: Option<&str>, url: Option<&Sensitive>) -> anyhow::Result<()> {
     if let Some(fault) = name.and_then(slug::label_fault) {
         bail!("the name can't be taken: it {fault}");
     }
-    if let Some(fault) = url.and_then(|url| client_url::fault(url.expose())) {
+    if let Some(fault) = url.and_then(|url| client_url::fault(url.expose(), reach::policy())) {
         bail!("the URL can't be taken: it {fault}");
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The processes that stay: the front end, the workers, and both in one for `dev`. Built here out of the settings.
 
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use sqlx::PgPool;
@@ -44,7 +44,7 @@ pub(super) async fn serve(session: &Session) -> anyhow::Result<()> {
     let state = http::State::new(pool.clone(), typesense, secrets, limits(config), plain_http, embedders(config)?);
     tracing::info!(address = %listener.local_addr()?, "serving");
     let keys = ConsoleKeys::of(config, config.athena_key_12.as_deref());
-    session.journal.beside(&pool, &name(), front_end(listener, state, keys, shutdown)).await
+    session.journal.beside(&pool, &name(), front_end(listener, state, keys, bounds(config), shutdown)).await
 }
 
 /// `tidewell work`.
@@ -180,6 +180,7 @@ pub(super) async fn front_end(
     listener: TcpListener,
     state: http::State,
     keys: ConsoleKeys,
+    bounds: Bounds,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     http::install_recorder()?;
@@ -191,9 +192,8 @@ pub(super) async fn front_end(
         viewer_key: keys.viewer,
         shutdown: shutdown.clone(),
     };
-    let serving = axum::serve(listener, http::served(console::beside_api(console)))
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .into_future();
+    let routes = http::served(console::beside_api(console), bounds.requests);
+    let serving = http::listen::serve(listener, routes, bounds.connections, stop);
     let out_of_patience = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
@@ -202,22 +202,37 @@ pub(super) async fn front_end(
     let serving = async {
         let _ended = ended.clone().drop_guard();
         tokio::select! {
-            served = serving => served.context("the front end has failed"),
-            () = out_of_patience => {
-                tracing::warn!("some answers took too long and were cut off");
-                Ok(())
-            }
+            () = serving => {}
+            () = out_of_patience => tracing::warn!("some answers took too long and were cut off"),
         }
     };
     // Its last look comes after the last answer.
-    let (served, (), ()) = tokio::join!(serving, state.keep_books(ended.clone()), state.keep_fresh(ended.clone()));
-    served
+    let ((), (), ()) = tokio::join!(serving, state.keep_books(ended.clone()), state.keep_fresh(ended.clone()));
+    Ok(())
+}
+
+/// How much the front end does at a time.
+pub(super) struct Bounds {
+    connections: http::listen::Bounds,
+    requests: usize,
+}
+
+pub(super) fn bounds(config: &Config) -> Bounds {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let connections = http::listen::Bounds {
+        connections: config.connections as usize,
+        idle: seconds(config.idle_seconds),
+        head: seconds(config.head_seconds),
+        stall: seconds(config.stall_seconds),
+    };
+    Bounds { connections, requests: config.requests_at_once as usize }
 }
 
 pub(super) fn limits(config: &Config) -> http::Limits {
     http::Limits {
         body_bytes_in_flight: (config.body_mb_in_flight as usize) << 20,
         backlog: i64::from(config.backlog_limit),
+        stall: Duration::from_secs(u64::from(config.stall_seconds)),
     }
 }
 

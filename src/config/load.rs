@@ -147,6 +147,28 @@ pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sock
     text.parse().map_err(|_| de::Error::invalid_value(de::Unexpected::Str(&text), &expected))
 }
 
+/// Addresses and networks with commas between; the empty text holds none.
+pub(super) mod networks {
+    use std::net::IpAddr;
+
+    use ipnet::IpNet;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(in crate::config) fn serialize<S: Serializer>(networks: &[IpNet], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(","))
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+        let text = String::deserialize(from)?;
+        let named = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let expected = "addresses or networks with commas between, such as 10.1.0.0/16,fd00::7";
+        let refused = || de::Error::invalid_value(de::Unexpected::Str(&text), &expected);
+        named
+            .map(|one| one.parse().or_else(|_| one.parse::<IpAddr>().map(IpNet::from)).map_err(|_| refused()))
+            .collect()
+    }
+}
+
 /// Texts of which the empty one means "not set".
 pub(super) mod optional_text {
     use std::path::PathBuf;

@@ -57,12 +57,18 @@ pub(super) async fn sign_in(State(console): State<Console>, headers: HeaderMap, 
     let Some(session) = console.sessions.open(fields.text("key"), name, session::now()) else {
         return refused(StatusCode::UNAUTHORIZED, "That key is not right.");
     };
-    let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    let secure = came_by_tls(&headers);
     let mut response = Redirect::to(way_back(fields.text("back"))).into_response();
     if let Some(cookie) = console.sessions.cookie(&session, secure) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Whether the browser spoke TLS, by what the proxies on the way have written down; the first of them is the one that it spoke to.
+fn came_by_tls(headers: &HeaderMap) -> bool {
+    let proto = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    proto.and_then(|all| all.split(',').next()).is_some_and(|first| first.trim().eq_ignore_ascii_case("https"))
 }
 
 /// Where to go after signing in: within the console, whatever the address says.
@@ -82,6 +88,20 @@ pub(super) async fn sign_out() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_proxy_tells_whether_the_browser_spoke_tls() {
+        let is_secure = |value: &'static str| {
+            came_by_tls(&HeaderMap::from_iter([("x-forwarded-proto".parse().unwrap(), value.parse().unwrap())]))
+        };
+        for by_tls in ["https", "HTTPS", "https,http", " https , http"] {
+            assert!(is_secure(by_tls), "{by_tls}");
+        }
+        for plain in ["http", "http,https", "", "httpsx"] {
+            assert!(!is_secure(plain), "{plain}");
+        }
+        assert!(!came_by_tls(&HeaderMap::new()));
+    }
 
     #[test]
     fn nobody_is_sent_elsewhere_after_signing_in() {

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
+use crate::reach::Policy;
+
 /// Nodes of one backend.
 pub const MAX_NODES: usize = 20;
 /// How long a call may take, in milliseconds, where nobody says.
@@ -77,11 +79,14 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// The addresses of all nodes as they are stored; else the position of one that can't be taken, and what it must be.
-pub fn node_urls(texts: &[String], plain_http: PlainHttp) -> Result<Vec<String>, (usize, String)> {
+/// The addresses of all nodes as they are stored; else the position of one that can't be taken, and what it must be, or why it is not
+/// connected to.
+pub fn node_urls(texts: &[String], plain_http: PlainHttp, reach: &Policy) -> Result<Vec<String>, (usize, String)> {
     let mut urls = Vec::new();
     for (position, text) in texts.iter().enumerate() {
         let url = node_url(text, plain_http).map_err(|fault| (position, fault))?;
+        let host = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        reach.judge_host(&host).map_err(|refused| (position, format!("can't be taken: {refused}")))?;
         if urls.contains(&url) {
             return Err((position, "is the address of another node, too".to_owned()));
         }
@@ -175,14 +180,16 @@ mod tests {
     fn nodes_are_told_apart_and_bounded_in_number() {
         let nodes = |texts: &[&str]| {
             let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-            node_urls(&texts, PlainHttp::Nowhere).map_err(|(position, _)| position)
+            node_urls(&texts, PlainHttp::Nowhere, &Policy::default()).map_err(|(position, _)| position)
         };
         assert_eq!(nodes(&["https://a", "https://b/"]), Ok(vec!["https://a".to_owned(), "https://b".to_owned()]));
         assert_eq!(nodes(&["https://a", "https://A:443/"]), Err(1));
         assert_eq!(nodes(&["https://a", "http://b"]), Err(1));
+        assert_eq!(nodes(&["https://10.0.0.1", "https://169.254.169.254"]), Err(1));
         assert_eq!(nodes(&[]), Err(0));
         let many: Vec<String> = (0..=MAX_NODES).map(|n| format!("https://n{n}")).collect();
-        assert_eq!(node_urls(&many, PlainHttp::Nowhere).map_err(|(position, _)| position), Err(MAX_NODES));
+        let judged = node_urls(&many, PlainHttp::Nowhere, &Policy::default());
+        assert_eq!(judged.map_err(|(position, _)| position), Err(MAX_NODES));
     }
 
     #[test]

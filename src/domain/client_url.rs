@@ -5,6 +5,8 @@ use std::str::FromStr;
 use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::reach::Policy;
+
 const MAX_URL: usize = 2000;
 
 /// The parameters that mean something; any other would be logged with its value and ignored.
@@ -29,8 +31,9 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
-/// What is wrong with the URL of a source database, if anything. The message repeats nothing of it, for it may hold a password.
-pub fn fault(text: &str) -> Option<String> {
+/// What is wrong with the URL of a source database, if anything, or why it is not connected to. The message repeats nothing of it, for
+/// it may hold a password.
+pub fn fault(text: &str, reach: &Policy) -> Option<String> {
     let like = "must be like postgres://user:password@host:5432/database";
     let Ok(url) = Url::parse(text) else { return Some(like.to_owned()) };
     if text.len() > MAX_URL || text.contains(|c: char| c.is_control() || c.is_whitespace()) || text.contains("%00") {
@@ -52,8 +55,14 @@ pub fn fault(text: &str) -> Option<String> {
         ));
     }
     // The message of the parser may repeat a part.
-    let parsed = PgConnectOptions::from_str(text);
-    parsed.is_err().then(|| format!("{like}: the port or a parameter after the ? has a value that it can't have"))
+    let Ok(options) = PgConnectOptions::from_str(text) else {
+        return Some(format!("{like}: the port or a parameter after the ? has a value that it can't have"));
+    };
+    let judged = match options.get_socket().is_some() || options.get_host().starts_with('/') {
+        true => reach.judge_socket(),
+        false => reach.judge_host(options.get_host()),
+    };
+    judged.err().map(|refused| format!("can't be taken: {refused}"))
 }
 
 #[cfg(test)]
@@ -69,8 +78,26 @@ mod tests {
             "postgres://%2Frun%2Fpostgresql/shop",
             "postgres://db/shop?options=-c%20statement_timeout%3D5s&options[search_path]=public",
         ] {
-            assert_eq!(fault(good), None, "{good}");
+            assert_eq!(fault(good, &Policy::default()), None, "{good}");
         }
+    }
+
+    #[test]
+    fn one_is_refused_that_leads_where_nobody_may_go() {
+        for bad in ["postgres://a@169.254.169.254/d", "postgres://a@h/d?host=0xa9fea9fe", "postgres://[fe80::1]/d"] {
+            assert!(
+                fault(bad, &Policy::default()).is_some_and(|told| told.contains("TIDEWELL_ALLOWED_ADDRESSES")),
+                "{bad}"
+            );
+        }
+        let closed = Policy { private: false, ..Policy::default() };
+        for private in ["postgres://a@10.0.0.1/d", "postgres:///d?host=/run/postgresql", "postgres://a@[::1]/d"] {
+            assert!(
+                fault(private, &closed).is_some_and(|told| told.contains("TIDEWELL_PRIVATE_ADDRESSES")),
+                "{private}"
+            );
+        }
+        assert_eq!(fault("postgres://a@db.example.com/d", &closed), None);
     }
 
     #[test]
@@ -92,9 +119,9 @@ mod tests {
             "https://hush@h",
             "postgres://a:hush@h/d?channel_binding=require",
         ] {
-            let told = fault(bad).unwrap_or_else(|| panic!("{bad}"));
+            let told = fault(bad, &Policy::default()).unwrap_or_else(|| panic!("{bad}"));
             assert!(!told.contains("hush") && told.contains("postgres://user:password@host"), "{told}");
         }
-        assert!(fault(&format!("postgres://h/{}", "d".repeat(2000))).is_some());
+        assert!(fault(&format!("postgres://h/{}", "d".repeat(2000)), &Policy::default()).is_some());
     }
 }

@@ -46,23 +46,31 @@ impl FromRequest<State> for WriteBody {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Error> {
-        let reading = read(request.into_body(), MAX_WRITE_BYTES, Some(&state.bodies));
-        tokio::time::timeout(READ_WITHIN, reading).await.map_err(|_| too_slow())?
+        read(request.into_body(), MAX_WRITE_BYTES, state.limits.stall, Some(&state.bodies)).await
     }
 }
 
-fn too_slow() -> Error {
-    Error::invalid(format!("the body did not arrive within {} s", READ_WITHIN.as_secs()))
+/// Reads a body of up to `limit` bytes that nowhere stands still for longer than `stall`.
+async fn read(body: Body, limit: usize, stall: Duration, budget: Option<&Arc<Semaphore>>) -> Result<WriteBody, Error> {
+    let too_slow = || Error::TooSlow(format!("the body did not arrive within {} s", READ_WITHIN.as_secs()));
+    let reading = read_pieces(body, limit, stall, budget);
+    tokio::time::timeout(READ_WITHIN, reading).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-async fn read(mut body: Body, limit: usize, budget: Option<&Arc<Semaphore>>) -> Result<WriteBody, Error> {
+async fn read_pieces(
+    mut body: Body,
+    limit: usize,
+    stall: Duration,
+    budget: Option<&Arc<Semaphore>>,
+) -> Result<WriteBody, Error> {
+    let stalled = || Error::TooSlow(format!("nothing of the body arrived for {} s", stall.as_secs()));
     // Memory is taken as it is written to, and a buffer that need not grow is not held twice.
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit));
     let mut share: Option<OwnedSemaphorePermit> = None;
     // Once there is no room for it, the rest is read and forgotten: a sender that is cut off sees a broken pipe, not the 503.
     let mut discarded: Option<usize> = None;
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = tokio::time::timeout(stall, body.frame()).await.map_err(|_| stalled())? {
         let frame = frame.map_err(|error| Error::invalid(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if discarded.unwrap_or(bytes.len()) + data.len() > limit {
@@ -108,8 +116,8 @@ pub(super) struct Json<T>(pub(super) T);
 impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &State) -> Result<Self, Error> {
-        parse(&read_json(request).await?).map(Self)
+    async fn from_request(request: Request, state: &State) -> Result<Self, Error> {
+        parse(&read_json(request, state).await?).map(Self)
     }
 }
 
@@ -119,15 +127,14 @@ pub(super) struct JsonOrNothing<T>(pub(super) T);
 impl<T: DeserializeOwned + Default> FromRequest<State> for JsonOrNothing<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &State) -> Result<Self, Error> {
-        let body = read_json(request).await?;
+    async fn from_request(request: Request, state: &State) -> Result<Self, Error> {
+        let body = read_json(request, state).await?;
         if body.is_empty() { Ok(Self(T::default())) } else { parse(&body).map(Self) }
     }
 }
 
-async fn read_json(request: Request) -> Result<WriteBody, Error> {
-    let reading = read(request.into_body(), MAX_JSON_BYTES, None);
-    tokio::time::timeout(READ_WITHIN, reading).await.map_err(|_| too_slow())?
+async fn read_json(request: Request, state: &State) -> Result<WriteBody, Error> {
+    read(request.into_body(), MAX_JSON_BYTES, state.limits.stall, None).await
 }
 
 /// Reads a JSON object of a known shape.
@@ -176,6 +183,8 @@ pub(super) async fn known_coding(mut request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt;
+
     use super::*;
 
     #[derive(Debug, Deserialize)]
@@ -202,6 +211,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_body_that_stands_still_is_given_up() {
+        let one = futures::stream::once(async { Ok::<_, std::convert::Infallible>("x") });
+        let body = Body::from_stream(one.chain(futures::stream::pending()));
+        assert!(matches!(read(body, UNIT, Duration::from_millis(10), None).await, Err(Error::TooSlow(_))));
+    }
+
+    #[tokio::test]
     async fn beyond_the_budget_the_rest_is_read_and_nothing_is_held() {
         let budget = Arc::new(Semaphore::new(4));
         let chunks = |n: usize| {
@@ -214,12 +230,12 @@ mod tests {
             (Body::from_stream(futures::stream::iter(chunks)), read)
         };
         let (body, count) = chunks(10);
-        assert!(matches!(read(body, 20 * UNIT, Some(&budget)).await, Err(Error::Unavailable { .. })));
+        assert!(matches!(read(body, 20 * UNIT, READ_WITHIN, Some(&budget)).await, Err(Error::Unavailable { .. })));
         assert_eq!((count.load(std::sync::atomic::Ordering::Relaxed), budget.available_permits()), (10, 4));
         let (body, count) = chunks(30);
-        assert!(matches!(read(body, 20 * UNIT, Some(&budget)).await, Err(Error::TooLarge { .. })));
+        assert!(matches!(read(body, 20 * UNIT, READ_WITHIN, Some(&budget)).await, Err(Error::TooLarge { .. })));
         assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 21);
-        let body = read(chunks(4).0, 20 * UNIT, Some(&budget)).await.expect("there is room");
+        let body = read(chunks(4).0, 20 * UNIT, READ_WITHIN, Some(&budget)).await.expect("there is room");
         assert_eq!((body.len(), budget.available_permits()), (4 * UNIT, 0));
     }
 }

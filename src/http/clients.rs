@@ -26,6 +26,7 @@ use crate::{
         client::{Deletion, SourceClient},
     },
     domain::{client_url, sensitive::Sensitive},
+    reach,
 };
 
 /// List clients
@@ -125,7 +126,7 @@ fn judge(name: Option<&str>, url: Option<&Sensitive>) -> Result<(), Error> {
     if let Some(name) = name {
         faults.label(name);
     }
-    if let Some(fault) = url.and_then(|url| client_url::fault(url.expose())) {
+    if let Some(fault) = url.and_then(|url| client_url::fault(url.expose(), reach::policy())) {
         faults.add("url", fault);
     }
     faults.check()

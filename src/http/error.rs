@@ -49,6 +49,10 @@ pub enum Error {
         code: &'static str,
         detail: String,
     },
+    /// A path with its query of more bytes than these.
+    UriTooLong(usize),
+    /// The body did not arrive in time.
+    TooSlow(String),
     /// The body is in a coding that is not taken.
     UnsupportedMediaType(&'static str),
     /// Understood, and wrong: `validation_failed` with a fault for each field, `idempotency_mismatch`.
@@ -153,6 +157,10 @@ impl Error {
         self.status().is_client_error()
     }
 
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Internal(_) | Self::TooSlow(_))
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
@@ -162,6 +170,8 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited { .. } | Self::QuotaExceeded(_) | Self::CapReached(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -183,6 +193,10 @@ impl Error {
             Self::TokenExpired => ("token_expired", "this credential has expired: ask for a new one".to_owned()),
             Self::Forbidden { code, detail } => (*code, (*detail).to_owned()),
             Self::UnsupportedMediaType(detail) => ("unsupported_media_type", (*detail).to_owned()),
+            Self::UriTooLong(limit) => {
+                ("uri_too_long", format!("the address has more than {limit} bytes: send what is long in a body"))
+            }
+            Self::TooSlow(detail) => ("request_timeout", detail.clone()),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", "see the Allow header for what this route takes".to_owned())
             }
@@ -201,9 +215,7 @@ impl Error {
                 ("internal", "something failed on our side: give the requestId to the operator".to_owned())
             }
         };
-        let retryable = matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Internal(_))
-            || code == "idempotency_in_progress"
-            || code == "already_running";
+        let retryable = self.may_pass() || code == "idempotency_in_progress" || code == "already_running";
         let mut problem = Problem {
             type_: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or_default().to_owned(),
@@ -326,6 +338,7 @@ impl From<backend::Error> for Error {
             // Until the settings are mended.
             backend::Error::Sealed(error) => Self::Unavailable { detail: error.to_string(), retry_after: 60 },
             backend::Error::Unusable(error) => Self::Internal(error.to_string()),
+            backend::Error::Refused(refused) => backend::Refusal::NotConnectedTo(refused).into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod athena;
 mod body;
+mod bounds;
 mod caller;
 mod client_tables;
 mod clients;
@@ -20,6 +21,7 @@ mod keeper;
 mod key_use;
 mod keys;
 mod known;
+pub mod listen;
 mod log_lines;
 mod native;
 mod observe;
@@ -37,12 +39,15 @@ mod state;
 mod validate;
 mod verify;
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     http::{HeaderName, Method},
     middleware,
     routing::get,
 };
+use tokio::sync::Semaphore;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, Any, CorsLayer},
@@ -75,11 +80,14 @@ pub fn api(state: State) -> Router {
         .with_state(state)
 }
 
-/// The whole front end, as the network sees it: `routes` are the API's and the console's.
-pub fn served(routes: Router) -> Router {
+/// The whole front end, as the network sees it: `routes` are the API's and the console's, of which so many requests are under way at
+/// one time.
+pub fn served(routes: Router, requests_at_once: usize) -> Router {
+    let places = Arc::new(Semaphore::new(requests_at_once));
     routes
         .layer(middleware::from_fn(early::finish))
         .layer(CatchPanicLayer::custom(request_id::panicked))
+        .layer(middleware::from_fn_with_state(places, bounds::judge))
         .layer(middleware::from_fn(observe::observe))
         .layer(middleware::from_fn(request_id::carry))
 }

@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
@@ -30,6 +30,8 @@ pub struct Limits {
     pub body_bytes_in_flight: usize,
     /// Rows that may wait in one index's outbox before writes are answered 503.
     pub backlog: i64,
+    /// How long a body may stand still while it is read.
+    pub stall: Duration,
 }
 
 /// What the front end knows callers by.

@@ -27,6 +27,7 @@ use super::{
     quoted,
     tls::secured,
 };
+use crate::reach;
 
 /// Reaching the source, being let in and the stream's beginning, together.
 const OPENS_WITHIN: Duration = Duration::from_secs(30);
@@ -184,10 +185,15 @@ impl Connection {
 /// A connection to the server's door, secured as the address asks for.
 async fn reach(address: &Address) -> Result<Box<dyn Wire>, Error> {
     let (host, port) = match &address.place {
-        Place::Socket(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+        Place::Socket(path) => {
+            reach::policy().judge_socket().map_err(refused)?;
+            return Ok(Box::new(UnixStream::connect(path).await?));
+        }
         Place::Host(host, port) => (host, *port),
     };
-    let mut socket = TcpStream::connect((host.as_str(), port)).await?;
+    let addresses = reach::resolve(host, port).await;
+    let addresses = addresses.map_err(|error| reach::refusal(&error).map_or(Error::Connection(error), refused))?;
+    let mut socket = TcpStream::connect(addresses.as_slice()).await?;
     socket.set_nodelay(true)?;
     if address.tls == TlsMode::None {
         return Ok(Box::new(socket));
@@ -198,6 +204,10 @@ async fn reach(address: &Address) -> Result<Box<dyn Wire>, Error> {
         b'N' if address.tls == TlsMode::Preferred => Ok(Box::new(socket)),
         _ => Err(Error::NotLetIn("the source does not offer TLS, which its URL asks for".to_owned())),
     }
+}
+
+fn refused(refused: reach::Refused) -> Error {
+    Error::NotLetIn(refused.to_string())
 }
 
 fn md5_answer(user: &str, password: &str, salt: &[u8]) -> String {

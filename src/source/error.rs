@@ -1,6 +1,6 @@
 //! What can go wrong with a source database.
 
-use crate::db;
+use crate::{db, reach};
 
 /// A source that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +8,9 @@ pub enum Error {
     /// No connection could be made.
     #[error("the source database can't be reached: {}", told(.0))]
     Unreachable(#[source] sqlx::Error),
+    /// Its address is none that is connected to.
+    #[error("the source database is not connected to: {0}")]
+    Refused(#[from] reach::Refused),
     /// A statement failed.
     #[error("the source database answered: {}", told(.0))]
     Database(#[source] sqlx::Error),
@@ -26,6 +29,7 @@ impl Error {
                 error.code().is_some_and(|code| ["08", "40", "53", "55", "57", "58"].contains(&&code[..2]))
             }
             Self::Unreachable(error) => !matches!(error, sqlx::Error::Configuration(_) | sqlx::Error::Tls(_)),
+            Self::Refused(_) => false,
             Self::Database(error) => db::is_unavailable(error),
         }
     }

@@ -11,7 +11,7 @@ mod since;
 pub mod statement;
 mod tables;
 
-use std::{str::FromStr, time::Duration};
+use std::{io, str::FromStr, time::Duration};
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
@@ -25,8 +25,31 @@ pub use row::{Document, Row, RowFault, split_id};
 pub use sample::Sample;
 pub use tables::Table;
 
+use crate::reach;
+
 /// How long a connection may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection to the database at a client's URL that may do more than read.
+///
+/// # Errors
+/// As [`Source::connect`]'s.
+pub async fn connected(url: &str) -> Result<PgConnection, Error> {
+    reached(&PgConnectOptions::from_str(url).map_err(Error::Unreachable)?).await
+}
+
+async fn reached(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let not_reached = |error: io::Error| match reach::refusal(&error) {
+        Some(refused) => Error::Refused(refused),
+        None => Error::Unreachable(error.into()),
+    };
+    let connecting = async {
+        let admitted = reach::postgres(options).await.map_err(not_reached)?;
+        admitted.connect().await.map_err(Error::Unreachable)
+    };
+    let silent = |_| Err(Error::Unreachable(sqlx::Error::PoolTimedOut));
+    tokio::time::timeout(CONNECT_WITHIN, connecting).await.unwrap_or_else(silent)
+}
 
 /// One connection to a source database. Every statement is a short snapshot of its own; nothing is ever written.
 pub struct Source {
@@ -38,7 +61,7 @@ impl Source {
     /// Connects to the database at a client's URL.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], whose text tells the server's reason and nothing of the URL.
+    /// [`Error::Unreachable`], whose text tells the server's reason and nothing of the URL; [`Error::Refused`].
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let options = PgConnectOptions::from_str(url).map_err(Error::Unreachable)?;
         let options = options.application_name("tidewell sync").disable_statement_logging();
@@ -47,9 +70,7 @@ impl Source {
     }
 
     async fn open(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-        let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
-        let mut conn =
-            connecting.await.map_err(|_| Error::Unreachable(sqlx::Error::PoolTimedOut))?.map_err(Error::Unreachable)?;
+        let mut conn = reached(options).await?;
         // By statements, not start-up parameters, which poolers refuse. The texts of values depend on the first four.
         conn.execute(
             "set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set timezone = 'UTC'; set extra_float_digits = 1;

@@ -1,6 +1,7 @@
 //! What can go wrong between Tidewell and Typesense.
 
-use std::borrow::Cow;
+/// In place of a message, where a node answers with something that Typesense does not.
+const NOT_ITS_WORDS: &str = "an answer that is not Typesense's";
 
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,9 @@ impl Error {
         struct Message {
             message: String,
         }
-        let message = serde_json::from_str(body).map_or(Cow::Borrowed(body), |Message { message }| Cow::Owned(message));
+        // What else stands there may be another server's, and is not for whoever has named its address to read.
+        let message =
+            serde_json::from_str(body).map_or_else(|_| NOT_ITS_WORDS.to_owned(), |Message { message }| message);
         Self::Status { status, message: told(&message) }
     }
 
@@ -83,4 +86,18 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_answer_typesenses_own_words_are_told_and_no_others() {
+        let told = |body: &str| Error::status(500, body).to_string();
+        assert!(told(r#"{"message":"Not Ready or Lagging"}"#).contains("Not Ready or Lagging"));
+        for other in ["<h1>inner</h1>", r#"{"password":"inner"}"#, r#"["inner"]"#, ""] {
+            assert!(!told(other).contains("inner") && told(other).contains("not Typesense's"), "{other}");
+        }
+    }
 }

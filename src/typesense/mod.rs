@@ -17,6 +17,7 @@ pub use error::Error;
 pub use search::{Found, SearchResult};
 
 use self::nodes::{Answer, Nodes};
+use crate::reach;
 
 /// One Typesense backend: its nodes and how to speak to them. Cheap to clone; connections are shared, and so is the knowledge of which
 /// node works.
@@ -53,8 +54,27 @@ impl Client {
     ///
     /// Where there are no nodes.
     pub fn of_nodes(urls: &[String], api_key: &str, timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::built(reqwest::Client::builder(), urls, api_key, timeout)
+    }
+
+    /// As [`Client::of_nodes`], at addresses that a caller has named: a name that leads where the policy does not is as good as down.
+    /// Addresses in the URLs themselves are for the caller to judge: see [`Client::hosts`].
+    ///
+    /// # Panics
+    ///
+    /// Where there are no nodes.
+    pub fn of_strangers(urls: &[String], api_key: &str, timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::built(reqwest::Client::builder().dns_resolver(reach::resolver()), urls, api_key, timeout)
+    }
+
+    fn built(
+        builder: reqwest::ClientBuilder,
+        urls: &[String],
+        api_key: &str,
+        timeout: Duration,
+    ) -> Result<Self, reqwest::Error> {
         let nodes = u32::try_from(urls.len()).unwrap_or(u32::MAX).max(1);
-        let http = reqwest::Client::builder()
+        let http = builder
             // A node that swallows connections leaves time for the others.
             .connect_timeout(CONNECT_TIMEOUT.min(timeout / nodes))
             .timeout(timeout)
@@ -75,6 +95,11 @@ impl Client {
     /// The address of the first node, as shown to operators.
     pub fn base_url(&self) -> &str {
         self.nodes.first().as_str().trim_end_matches('/')
+    }
+
+    /// The hosts of all nodes, as they stand in their addresses.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.nodes.urls().iter().filter_map(Url::host_str)
     }
 
     /// Each node by itself, with its address.

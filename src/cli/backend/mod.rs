@@ -16,6 +16,7 @@ use tidewell::{
         sensitive::Sensitive,
         slug,
     },
+    reach,
 };
 
 use self::view::{list, show, view};
@@ -164,7 +165,7 @@ fn key(given: &Sensitive, what: &str) -> anyhow::Result<Sensitive> {
 }
 
 fn nodes(session: &Session, given: &[String]) -> anyhow::Result<Vec<String>> {
-    let urls = node_urls(given, session.plain_http()?);
+    let urls = node_urls(given, session.plain_http()?, reach::policy());
     urls.map_err(|(position, fault)| anyhow::anyhow!("the node {} can't be taken: it {fault}", position + 1))
 }
 

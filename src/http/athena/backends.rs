@@ -31,6 +31,7 @@ use crate::{
         params::{Path, Query},
         validate::Faults,
     },
+    reach,
 };
 
 /// List backends
@@ -188,7 +189,7 @@ impl Nodes {
                 return Vec::new();
             }
         };
-        node_urls(&texts, plain_http).unwrap_or_else(|(position, fault)| {
+        node_urls(&texts, plain_http, reach::policy()).unwrap_or_else(|(position, fault)| {
             let field = match (in_parts, position) {
                 (true, 0) => "base_url".to_owned(),
                 (true, position) => format!("further_urls[{}]", position - 1),

@@ -101,7 +101,7 @@ enum Described {
     /// `unsupported_media_type`: the body is in a coding other than gzip
     #[response(status = 415)]
     UnsupportedMediaType(AthenaError),
-    /// `validation_failed` with a fault for each field, `backend_unreachable`, `backend_refused_key`
+    /// `validation_failed` with a fault for each field, `backend_unreachable`, `backend_refused_key`, `address_not_allowed`
     #[response(status = 422)]
     Unprocessable(AthenaError),
     /// `internal`: the reason is in the log, under the id in `X-Request-Id`

@@ -14,11 +14,11 @@ use super::{
 use crate::{
     backend::{self, Inspected, Listed, NodeState},
     domain::{
-        backend::{DEFAULT_TIMEOUT_MS, key_fault, node_url, timeout_fault},
+        backend::{DEFAULT_TIMEOUT_MS, key_fault, node_urls, timeout_fault},
         sensitive::Sensitive,
     },
     http::{Error, State, body::Json, page::Page, validate::Faults},
-    typesense,
+    reach, typesense,
 };
 
 /// Test a backend
@@ -81,13 +81,12 @@ impl Target {
                 if let Some(fault) = key_fault(api_key.expose()) {
                     faults.add("api_key", fault);
                 }
-                let node = node_url(&base_url, state.plain_http).unwrap_or_else(|fault| {
+                let nodes = node_urls(&[base_url], state.plain_http, reach::policy()).unwrap_or_else(|(_, fault)| {
                     faults.add("base_url", fault);
-                    base_url
+                    Vec::new()
                 });
                 faults.check()?;
-                let timeout_ms = self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
-                Ok(backend::at(&[node], &api_key, timeout_ms)?)
+                Ok(backend::at(&nodes, &api_key, self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS))?)
             }
             _ => {
                 faults.add("body", "must hold base_url and api_key, or profile_id and neither of these");

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -45,8 +45,6 @@ const ROWS: usize = 200;
 const LOOK: Duration = Duration::from_secs(1);
 /// After this long the table is looked at as if for the first time: columns may have come, and its identity may be another.
 const LOOK_ANEW: Duration = Duration::from_secs(300);
-/// How long a connection may take to be made.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long a job stands still after a fault.
 const STANDS_STILL: Duration = Duration::from_secs(3);
 /// A fault that somebody has to mend is tried again after this long.
@@ -211,7 +209,7 @@ impl<'a> Following<'a> {
         let client = client.ok_or(Stop::Cancelled)?;
         // Noted first: a slot that nobody knows of would hold back the log for ever.
         live::add_slot(&mut *worker.pool.acquire().await.map_err(Stop::from)?, &slot, lease.job_id, client.id).await?;
-        let admin = connected(ground.source_url.expose()).await?;
+        let admin = source::connected(ground.source_url.expose()).await?;
         let is_compared = state.mapping.as_deref() == Some(&ground.plan.mapping);
         let collection = match state.collection.filter(|_| is_compared) {
             Some(collection) if ground.typesense.catch_up(&collection).await? => Some(collection),
@@ -382,13 +380,4 @@ impl<'a> Following<'a> {
         }
         self.look_at_due().await
     }
-}
-
-/// A connection that may do more than read.
-pub(super) async fn connected(url: &str) -> Result<PgConnection, source::Error> {
-    let connecting = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect(url)).await;
-    connecting
-        .map_err(|_| sqlx::Error::PoolTimedOut)
-        .and_then(|connected| connected)
-        .map_err(source::Error::Unreachable)
 }

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::live::connected;
 use crate::{
     db::{self, sync::live},
-    replication,
+    replication, source,
     worker::Worker,
 };
 
@@ -46,7 +45,7 @@ impl Worker {
             db::client::resolve(&self.pool, &slot.client_id.to_string()).await.map_err(|error| told(&error))?;
         let client = client.ok_or("its client is gone")?;
         let url = client.url(sealer).map_err(|error| told(&error))?;
-        let mut source = connected(url.expose()).await.map_err(|error| told(&error))?;
+        let mut source = source::connected(url.expose()).await.map_err(|error| told(&error))?;
         let held = replication::held_back(&mut source, &slot.name).await.map_err(|error| told(&error))?;
         if slot.is_wanted && held.is_none() {
             // About to be made, or lost: whoever follows the job finds out.
