@@ -8,6 +8,7 @@ use clap::Parser;
 use tidewell::{
     config::{Config, LogFormat},
     journal::{self, Journal},
+    trace,
 };
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -26,7 +27,9 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let config = Config::load(cli.config.as_deref())?;
-    let journal = log(&config, cli.command.stays());
+    let endpoint = config.otlp_endpoint.as_deref().filter(|_| cli.command.stays());
+    let spans = endpoint.map(|endpoint| trace::Exporter::open(endpoint, config.otlp_sample_percent)).transpose()?;
+    let journal = log(&config, cli.command.stays(), spans.as_ref());
     // Said once for the process: without it no TLS connection can be made.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -34,12 +37,15 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let outcome = runtime.block_on(cli::run(&session, &cli.command));
     // What still blocks a thread by now (a name lookup, a half-read file) is not waited for.
     runtime.shutdown_background();
+    if let Some(spans) = spans {
+        spans.close();
+    }
     outcome
 }
 
-/// Logs to stderr and, for a process that stays, to the journal. A command that only answers keeps to its answer, unless the settings
+/// Logs to stderr and, for a process that stays, to the journal, and lets spans be exported. A command that only answers keeps to its answer, unless the settings
 /// ask for more.
-fn log(config: &Config, stays: bool) -> Journal {
+fn log(config: &Config, stays: bool, spans: Option<&trace::Exporter>) -> Journal {
     let filter = if stays || config.log != Config::default().log { &config.log } else { "warn" };
     let lines =
         fmt::layer().with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_writer(std::io::stderr);
@@ -53,6 +59,7 @@ fn log(config: &Config, stays: bool) -> Journal {
         .with(EnvFilter::new(filter))
         .with(lines)
         .with(stays.then_some(layer))
+        .with(spans.map(trace::Exporter::layer))
         .init();
     journal
 }
