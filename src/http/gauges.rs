@@ -103,11 +103,11 @@ fn render_syncs(text: &mut String, syncs: &[SyncStatus]) {
         (metrics::SYNC_DEAD_LETTERS, |sync| Some(sync.dead_letters as f64)),
     ];
     for (metric, of) in of_jobs {
-        let values = syncs.iter().filter_map(|sync| Some((vec![("job", sync.name.as_str())], of(sync)?)));
+        let values = syncs.iter().filter_map(|sync| Some((vec![("sync_job", sync.name.as_str())], of(sync)?)));
         write_gauge(text, &metric, values);
     }
     let healths = syncs.iter().flat_map(|sync| {
-        let labels = |health| vec![("job", sync.name.as_str()), ("health", health)];
+        let labels = |health| vec![("sync_job", sync.name.as_str()), ("health", health)];
         HEALTHS.map(|health| (labels(health), f64::from(sync.health == health)))
     });
     write_gauge(text, &metrics::SYNC_HEALTH, healths);

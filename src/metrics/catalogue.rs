@@ -208,22 +208,22 @@ catalogue! {
             "Documents that a version which is not live is behind, counted to 10,000.";
         EMBEDDING_DEBTS = GAUGE "tidewell_embedding_debts" []
             "Documents without a vector because their model was away, counted to 10,000.";
-        SYNC_AGE = GAUGE "tidewell_sync_age_seconds" ["job"]
+        SYNC_AGE = GAUGE "tidewell_sync_age_seconds" ["sync_job"]
             "How old the collection's data is, as of the last good sync.";
-        SYNC_STALE = GAUGE "tidewell_sync_stale" ["job"]
+        SYNC_STALE = GAUGE "tidewell_sync_stale" ["sync_job"]
             "Whether an enabled job's data is older than it may be.";
-        SYNC_FAILED_ROWS = GAUGE "tidewell_sync_failed_rows" ["job"]
+        SYNC_FAILED_ROWS = GAUGE "tidewell_sync_failed_rows" ["sync_job"]
             "Rows that the collection does not take, as of the last run.";
-        SYNC_PROGRESS = GAUGE "tidewell_sync_run_progress_pct" ["job"]
+        SYNC_PROGRESS = GAUGE "tidewell_sync_run_progress_pct" ["sync_job"]
             "How far the run is that has not ended.";
-        LIVE_LAG_BYTES = GAUGE "tidewell_sync_live_lag_bytes" ["job"]
+        LIVE_LAG_BYTES = GAUGE "tidewell_sync_live_lag_bytes" ["sync_job"]
             "The source's log that a live job has not followed yet.";
-        LIVE_LAG = GAUGE "tidewell_sync_live_lag_seconds" ["job"]
+        LIVE_LAG = GAUGE "tidewell_sync_live_lag_seconds" ["sync_job"]
             "How far a live job is behind its source.";
-        SYNC_DEAD_LETTERS = GAUGE "tidewell_sync_dead_letters" ["job"]
+        SYNC_DEAD_LETTERS = GAUGE "tidewell_sync_dead_letters" ["sync_job"]
             "Refused rows that nobody has acted on, counted to 10,000.";
         SYNC_HEALTH = GAUGE "tidewell_sync_health"
-            ["job", "health": "fresh" | "overdue" | "failed" | "cancelled" | "never_synced" | "disabled"]
+            ["sync_job", "health": "fresh" | "overdue" | "failed" | "cancelled" | "never_synced" | "disabled"]
             "How a job stands: 1 for what it is, 0 for what it is not.";
         OLDEST_UNSYNCED_AGE = GAUGE "tidewell_sync_oldest_unsynced_age_seconds" []
             "How long the enabled job that has waited longest has been without a good sync; 0 where none is enabled.";
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn no_label_could_have_a_value_for_each_document_key_or_request() {
         const OPEN: [&str; 10] =
-            ["method", "route", "status", "backend", "code", "model", "version", "organization", "index", "job"];
+            ["method", "route", "status", "backend", "code", "model", "version", "organization", "index", "sync_job"];
         // A worker is there while it lives.
         for (label, values) in all().flat_map(|metric| metric.labels) {
             assert!(!values.is_empty() || OPEN.contains(label) || *label == "worker", "{label}");
