@@ -27,11 +27,11 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     let config = Config::load(cli.config.as_deref())?;
+    // Said once for the process: without it no TLS connection can be made.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let endpoint = config.otlp_endpoint.as_deref().filter(|_| cli.command.stays());
     let spans = endpoint.map(|endpoint| trace::Exporter::open(endpoint, config.otlp_sample_percent)).transpose()?;
     let journal = log(&config, cli.command.stays(), spans.as_ref());
-    // Said once for the process: without it no TLS connection can be made.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let session = Session { config, json: cli.json, journal };
     let outcome = runtime.block_on(cli::run(&session, &cli.command));
@@ -43,8 +43,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     outcome
 }
 
-/// Logs to stderr and, for a process that stays, to the journal, and lets spans be exported. A command that only answers keeps to its answer, unless the settings
-/// ask for more.
+/// Logs to stderr and, for a process that stays, to the journal, and hands spans to who exports them. A command that only answers keeps
+/// to its answer, unless the settings ask for more.
 fn log(config: &Config, stays: bool, spans: Option<&trace::Exporter>) -> Journal {
     let filter = if stays || config.log != Config::default().log { &config.log } else { "warn" };
     let lines =

@@ -31,6 +31,7 @@ impl Collector {
 
 const ENDPOINT: &str = "TIDEWELL_OTLP_ENDPOINT";
 const TRACED: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
+const TRACED_TOO: u128 = 0x6bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4738;
 const UNTRACED: u128 = 0x5bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4737;
 
 #[tokio::test]
@@ -43,7 +44,7 @@ async fn the_trace_of_a_write_leads_to_its_import() {
     let stack = Stack::without_worker(settings).await;
     let tenant = stack.tenant("traced").await;
     let mut jobs = vec![];
-    for (id, trace, flags) in [("1", TRACED, "01"), ("2", UNTRACED, "00")] {
+    for (id, trace, flags) in [("1", TRACED, "01"), ("1", TRACED_TOO, "01"), ("2", UNTRACED, "00")] {
         let write =
             tenant.client.request(Method::PUT, "/v1/indexes/books/documents").json(&json!({ "id": id, "title": id }));
         let write = write.header("traceparent", format!("00-{trace:032x}-00f067aa0ba902b7-{flags}"));
@@ -64,6 +65,9 @@ async fn the_trace_of_a_write_leads_to_its_import() {
         assert!(of_work.has(name.as_bytes()), "{name}");
     }
     assert!(of_serve.has(&traced), "the request is in its caller's trace");
-    assert!(of_work.has(&traced), "the span that projects it links to that trace");
+    assert!(
+        of_work.has(&traced) && of_work.has(&TRACED_TOO.to_be_bytes()),
+        "the span that projects both is of both traces"
+    );
     assert!(!of_serve.has(&untraced) && !of_work.has(&untraced), "a caller that does not trace decides that, too");
 }

@@ -110,9 +110,11 @@ pub fn parent() -> Option<String> {
     carrier.remove(TRACE_PARENT)
 }
 
-/// Links a span to those that caused it.
+/// Lets a span go on in the trace of the first of those that caused it, and links it to the others.
 pub fn link(span: &Span, parents: &[String]) {
-    for parent in parents {
+    let Some((first, others)) = parents.split_first() else { return };
+    let _ = span.set_parent(context(first));
+    for parent in others {
         span.add_link(context(parent).span().span_context().clone());
     }
 }

@@ -154,13 +154,14 @@ impl<'a> Drain<'a> {
         }
     }
 
-    /// As [`Drain::project`], in a span that is linked to the traces that the writes of the batch came by.
+    /// As [`Drain::project`], in a span that belongs to the traces that the writes of the batch came by.
     async fn project_traced(&mut self, batch: Batch, read_on: bool) -> Result<Next, Error> {
         let lane = self.lease.lane;
         let span =
             tracing::info_span!("project", index_id = %lane.index_id, lane = lane.lane, documents = batch.items.len());
         if trace::is_on() {
-            let jobs: Vec<Uuid> = batch.items.iter().filter_map(|item| item.row.job_id).collect();
+            let rows = batch.items.iter().flat_map(|item| std::iter::once(&item.row).chain(&item.older));
+            let jobs: Vec<Uuid> = rows.filter_map(|row| row.job_id).collect();
             trace::link(&span, &db::job::trace_parents(&self.worker.pool, &jobs, trace::MAX_LINKS).await?);
         }
         self.project(batch, read_on).instrument(span).await
