@@ -101,6 +101,9 @@ pub fn answered(span: &Span, method: &'static str, route: &str, status: u16) {
 
 /// The current span as W3C's `traceparent`, to be kept with what it causes; `None` where it is not traced.
 pub fn parent() -> Option<String> {
+    if !is_on() {
+        return None;
+    }
     let context = Span::current().context();
     if !context.span().span_context().is_sampled() {
         return None;
