@@ -66,8 +66,9 @@ impl Reconciled {
         }
         let freshness = histogram!(FRESHNESS.name);
         for (job_id, age) in ages {
-            let projected = self.changes.iter().find(|(id, _)| id == job_id).map_or(0, |(_, change)| change.succeeded);
-            freshness.record_many(age.max(0.0), projected.unsigned_abs() as usize);
+            // They are in the order of their ids.
+            let Ok(n) = self.changes.binary_search_by_key(job_id, |(id, _)| *id) else { continue };
+            freshness.record_many(age.max(0.0), self.changes[n].1.succeeded.unsigned_abs() as usize);
         }
     }
 }

@@ -131,14 +131,20 @@ async fn answers(
     let answers = ask(state, searcher, searches).await;
     histogram!(SEARCH_DURATION.name).record(began.elapsed());
     for (n, search) in searches.iter().enumerate() {
-        let outcome = match answers.as_ref().map(|answers| &answers[n]) {
-            Ok(Ok(_)) => "found",
-            Ok(Err(error)) | Err(error) if error.is_the_callers() => "refused",
-            _ => "failed",
-        };
-        counter!(SEARCHES.name, "mode" => search.ask.ranking.name(), "outcome" => outcome).increment(1);
+        let error = answers.as_ref().map_or_else(Some, |answers| answers[n].as_ref().err());
+        count(search.ask.ranking, error);
     }
     answers
+}
+
+/// Counts one search, with the error that it ended with.
+pub(in crate::http) fn count(ranking: Ranking, error: Option<&Error>) {
+    let outcome = match error {
+        None => "found",
+        Some(error) if error.is_the_callers() => "refused",
+        Some(_) => "failed",
+    };
+    counter!(SEARCHES.name, "mode" => ranking.name(), "outcome" => outcome).increment(1);
 }
 
 #[tracing::instrument(name = "search", skip_all)]
