@@ -885,6 +885,18 @@ end if;
 end
 $provision$;
 
+do $provision$
+begin
+if not exists (select from public._sqlx_migrations where version = 10) then
+execute $migration$-- The trace that a write was accepted in, as W3C's traceparent; null where it was not traced. What projects the write links to it.
+alter table tidewell.jobs add column trace_parent text;
+$migration$;
+insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
+values (10, 'trace parent', true, decode('2b13effc48db4b34f80579f346b58a0d9165d2f850396e78f7ced2c9e11ef52182bf116c1ac6529fae25041e49fe5eed', 'hex'), 0);
+end if;
+end
+$provision$;
+
 create schema if not exists apalis;
 
 create table if not exists apalis._sqlx_migrations (

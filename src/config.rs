@@ -44,6 +44,9 @@ pub struct Config {
     pub typesense_api_key: Option<String>,
     #[serde(deserialize_with = "load::address")]
     pub listen: SocketAddr,
+    /// Where `work` answers probes and scrapers.
+    #[serde(with = "load::optional_address")]
+    pub work_listen: Option<SocketAddr>,
     /// Where the embedded servers and the local model are installed.
     #[serde(with = "load::optional_text")]
     pub cache: Option<PathBuf>,
@@ -87,6 +90,11 @@ pub struct Config {
     /// A filter in the syntax of `tracing`.
     pub log: String,
     pub log_format: LogFormat,
+    /// Where spans go, by OTLP over HTTP.
+    #[serde(with = "load::optional_text")]
+    pub otlp_endpoint: Option<String>,
+    /// Of 100 requests whose callers bring no trace, how many are traced.
+    pub otlp_sample_percent: u32,
 }
 
 /// How log lines are written.
@@ -115,6 +123,7 @@ impl Default for Config {
             typesense_url: None,
             typesense_api_key: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8700)),
+            work_listen: None,
             cache: None,
             database_connections: 16,
             body_mb_in_flight: 64,
@@ -151,6 +160,8 @@ impl Default for Config {
             embeddings_kept: 1_000_000,
             log: "info,sqlx=warn,apalis=warn,apalis_core=warn".to_owned(),
             log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            otlp_sample_percent: 100,
         }
     }
 }

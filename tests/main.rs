@@ -21,6 +21,7 @@ mod journal;
 mod live;
 mod meaning;
 mod models;
+mod monitoring;
 mod native;
 mod projecting;
 mod provisioning;
@@ -44,4 +45,6 @@ mod sync_status;
 mod syncing;
 mod table_search;
 mod tenants;
+#[cfg(feature = "otel")]
+mod traces;
 mod typesense_client;

@@ -45,18 +45,21 @@ async fn each_jobs_freshness_can_be_scraped() {
         let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map(|value| value.parse().expect("a number"))
     };
-    let failed = r#"{job="failed \"one\""}"#;
-    assert!((60.0..90.0).contains(&value(r#"tidewell_sync_age_seconds{job="fresh"}"#).expect("an age")));
-    assert_eq!(value(r#"tidewell_sync_age_seconds{job="never"}"#), None);
-    for (job, stale) in
-        [(r#"{job="fresh"}"#, 0.0), (failed, 1.0), (r#"{job="never"}"#, 1.0), (r#"{job="disabled"}"#, 0.0)]
-    {
+    let failed = r#"{sync_job="failed \"one\""}"#;
+    assert!((60.0..90.0).contains(&value(r#"tidewell_sync_age_seconds{sync_job="fresh"}"#).expect("an age")));
+    assert_eq!(value(r#"tidewell_sync_age_seconds{sync_job="never"}"#), None);
+    for (job, stale) in [
+        (r#"{sync_job="fresh"}"#, 0.0),
+        (failed, 1.0),
+        (r#"{sync_job="never"}"#, 1.0),
+        (r#"{sync_job="disabled"}"#, 0.0),
+    ] {
         assert_eq!(value(&format!("tidewell_sync_stale{job}")), Some(stale), "{job}");
     }
     for (job, health) in
         [("fresh", "fresh"), (r#"failed \"one\""#, "failed"), ("never", "never_synced"), ("disabled", "disabled")]
     {
-        let is = |health: &str| value(&format!(r#"tidewell_sync_health{{job="{job}",health="{health}"}}"#));
+        let is = |health: &str| value(&format!(r#"tidewell_sync_health{{sync_job="{job}",health="{health}"}}"#));
         assert_eq!((is(health), is("cancelled")), (Some(1.0), Some(0.0)), "{job}");
     }
     let oldest = value("tidewell_sync_oldest_unsynced_age_seconds").expect("an age");
@@ -65,10 +68,10 @@ async fn each_jobs_freshness_can_be_scraped() {
         (format!("tidewell_sync_failed_rows{failed}"), Some(2.0)),
         (format!("tidewell_sync_dead_letters{failed}"), Some(2.0)),
         (format!("tidewell_sync_run_progress_pct{failed}"), Some(12.5)),
-        (r#"tidewell_sync_run_progress_pct{job="fresh"}"#.to_owned(), None),
-        (r#"tidewell_sync_failed_rows{job="never"}"#.to_owned(), None),
-        (r#"tidewell_sync_live_lag_bytes{job="fresh"}"#.to_owned(), Some(4096.0)),
-        (r#"tidewell_sync_live_lag_seconds{job="fresh"}"#.to_owned(), Some(1.5)),
+        (r#"tidewell_sync_run_progress_pct{sync_job="fresh"}"#.to_owned(), None),
+        (r#"tidewell_sync_failed_rows{sync_job="never"}"#.to_owned(), None),
+        (r#"tidewell_sync_live_lag_bytes{sync_job="fresh"}"#.to_owned(), Some(4096.0)),
+        (r#"tidewell_sync_live_lag_seconds{sync_job="fresh"}"#.to_owned(), Some(1.5)),
     ] {
         assert_eq!(value(&series), expected, "{series}");
     }

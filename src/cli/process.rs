@@ -10,7 +10,7 @@ use tidewell::{
     db::{self, prune::Keep, reseal::Resealed},
     domain::{backend::PlainHttp, backoff::Backoff, seal::Sealer, secret, sensitive::Sensitive},
     embed::{self, Embedders},
-    http, typesense,
+    http, metrics, probe, typesense,
     wheels::default_cache,
     worker,
 };
@@ -41,6 +41,7 @@ pub(super) async fn serve(session: &Session) -> anyhow::Result<()> {
         previous_master: config.previous_secret.as_deref(),
     };
     let plain_http = sealing::plain_http(config, PlainHttp::Nowhere);
+    metrics::install()?;
     let state = http::State::new(pool.clone(), typesense, secrets, limits(config), plain_http, embedders(config)?);
     tracing::info!(address = %listener.local_addr()?, "serving");
     let keys = ConsoleKeys::of(config, config.athena_key_12.as_deref());
@@ -59,9 +60,41 @@ pub(super) async fn work(session: &Session) -> anyhow::Result<()> {
     }
     let sealer = config.secret.as_deref().map(|secret| Sealer::new(secret, config.previous_secret.as_deref()));
     let options = worker_options(config, name.clone());
-    let working = worker::run(pool.clone(), typesense, sealer, embedders(config)?, options, shutdown);
-    session.journal.beside(&pool, &name, working).await;
-    Ok(())
+    metrics::install()?;
+    let ended = CancellationToken::new();
+    let probes = probes(config, pool.clone(), name.clone(), ended.clone()).await?;
+    let working = async {
+        let _ended = ended.drop_guard();
+        worker::run(pool.clone(), typesense, sealer, embedders(config)?, options, shutdown).await;
+        anyhow::Ok(())
+    };
+    let working = async { tokio::try_join!(working, probes).map(drop) };
+    session.journal.beside(&pool, &name, working).await
+}
+
+/// Answers probes and scrapers of a worker until it has ended, where the settings say so.
+async fn probes(
+    config: &Config,
+    pool: PgPool,
+    name: String,
+    ended: CancellationToken,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let listener = match config.work_listen {
+        None => None,
+        Some(address) => {
+            let listener = TcpListener::bind(address).await;
+            let listener =
+                listener.with_context(|| format!("can't listen on {address}: change TIDEWELL_WORK_LISTEN"))?;
+            tracing::info!(address = %listener.local_addr()?, "answering probes");
+            Some(listener)
+        }
+    };
+    Ok(async move {
+        match listener {
+            Some(listener) => probe::serve(listener, pool, name, ended).await.context("probes can't be answered"),
+            None => Ok(()),
+        }
+    })
 }
 
 /// What this process is called, as no other is.
@@ -183,7 +216,7 @@ pub(super) async fn front_end(
     bounds: Bounds,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    http::install_recorder()?;
+    state.show();
     let stop = shutdown.clone();
     let console = console::Options {
         api: http::api(state.clone()),

@@ -53,6 +53,7 @@ impl Config {
             ("openai_batch", self.openai_batch, 1..=2048),
             ("openai_dimensions", self.openai_dimensions, 0..=4096),
             ("openai_timeout_seconds", self.openai_timeout_seconds, 1..=600),
+            ("otlp_sample_percent", self.otlp_sample_percent, 0..=100),
             ("embeddings_kept", self.embeddings_kept, 0..=1_000_000_000),
         ]
         .into_iter()
@@ -121,6 +122,12 @@ impl Config {
         }
         if let Err(fault) = backend::service_url(&self.openai_base_url, plain_http) {
             faults.push(format!("{} {fault}", called("openai_base_url")));
+        }
+        if let Some(text) = &self.otlp_endpoint
+            && !Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.path() == "/")
+        {
+            let name = called("otlp_endpoint");
+            faults.push(format!("{name} must be like http://127.0.0.1:4318, without a path"));
         }
         faults
     }

@@ -169,6 +169,22 @@ pub(super) mod networks {
     }
 }
 
+/// An address that the empty text leaves out.
+pub(super) mod optional_address {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::IntoDeserializer};
+
+    pub(in crate::config) fn serialize<S: Serializer>(value: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&value.map_or_else(String::new, |address| address.to_string()))
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.is_empty() { Ok(None) } else { super::address(text.into_deserializer()).map(Some) }
+    }
+}
+
 /// Texts of which the empty one means "not set".
 pub(super) mod optional_text {
     use std::path::PathBuf;

@@ -88,6 +88,8 @@ pub struct NewJob<'a> {
     pub index_id: Uuid,
     pub request_id: &'a str,
     pub total: i32,
+    /// W3C's `traceparent` of what it was accepted in.
+    pub trace_parent: Option<&'a str>,
 }
 
 /// Joins the index's order, like [`accept::join_order`](super::accept::join_order), writes a new job, all of it pending, and gives the
@@ -102,8 +104,8 @@ pub async fn insert_if_room(
         "with joined as materialized (select ",
         order_lock!("$7", "$8", "$9"),
         ")
-         insert into tidewell.jobs (id, organization_id, index_id, request_id, total, pending)
-         select $1, $2, $3, $4, $5, $5 from joined
+         insert into tidewell.jobs (id, organization_id, index_id, request_id, total, pending, trace_parent)
+         select $1, $2, $3, $4, $5, $5, $10 from joined
          where (select sum(accepted) from tidewell.backlogs where index_id = $3)
              - (select sum(settled) from tidewell.lanes where index_id = $3) < $6
          returning enqueued_at"
@@ -117,6 +119,7 @@ pub async fn insert_if_room(
     .bind(alone)
     .bind(INDEX_LOCK)
     .bind(order_key(job.index_id))
+    .bind(job.trace_parent)
     .fetch_optional(conn)
     .await
 }
@@ -131,13 +134,13 @@ pub struct Change {
     pub superseded: i32,
 }
 
-/// Applies changes, each job once. Jobs are locked in the order of their ids, so that lanes that share jobs can't deadlock.
-pub async fn apply(conn: &mut PgConnection, changes: &[(Uuid, Change)]) -> Result<(), sqlx::Error> {
+/// Applies changes, each job once, and gives how many seconds ago each was enqueued. Jobs are locked in the order of their ids, so that lanes that share jobs can't deadlock.
+pub async fn apply(conn: &mut PgConnection, changes: &[(Uuid, Change)]) -> Result<Vec<(Uuid, f64)>, sqlx::Error> {
     if changes.is_empty() {
-        return Ok(());
+        return Ok(vec![]);
     }
     let column = |of: fn(&Change) -> i32| changes.iter().map(|(_, change)| of(change)).collect::<Vec<_>>();
-    sqlx::query(
+    sqlx::query_as(
         "with change as (
              select * from unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[])
                  as change (id, pending, retrying, succeeded, dead, superseded)
@@ -154,7 +157,8 @@ pub async fn apply(conn: &mut PgConnection, changes: &[(Uuid, Change)]) -> Resul
              finished_at = case when jobs.pending + change.pending + jobs.retrying + change.retrying = 0
                                 then clock_timestamp() end
          from locked join change using (id)
-         where jobs.id = locked.id",
+         where jobs.id = locked.id
+         returning jobs.id, extract(epoch from clock_timestamp() - enqueued_at)::float8",
     )
     .bind(changes.iter().map(|(id, _)| *id).collect::<Vec<_>>())
     .bind(column(|change| change.pending))
@@ -162,9 +166,19 @@ pub async fn apply(conn: &mut PgConnection, changes: &[(Uuid, Change)]) -> Resul
     .bind(column(|change| change.succeeded))
     .bind(column(|change| change.dead))
     .bind(column(|change| change.superseded))
-    .execute(conn)
+    .fetch_all(conn)
     .await
-    .map(drop)
+}
+
+/// The traces that jobs were accepted in, of some of those that have one.
+pub async fn trace_parents(pool: &PgPool, ids: &[Uuid], limit: i64) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select distinct trace_parent from tidewell.jobs where id = any($1) and trace_parent is not null limit $2",
+    )
+    .bind(ids)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
 }
 
 /// One job.

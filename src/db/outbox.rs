@@ -20,7 +20,7 @@ pub enum Operation {
 
 impl Operation {
     /// As the database calls it.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Upsert => "upsert",
             Self::Delete => "delete",

@@ -14,7 +14,7 @@ pub use syncs::{HEALTHS, SyncStatus, oldest_unsynced_seconds};
 /// Counts that would need a scan stop here.
 pub const COUNTED_TO: i64 = 10_000;
 /// A worker that has not reported for this long is taken for dead.
-const ALIVE_FOR_SECONDS: f64 = 30.0;
+pub(super) const ALIVE_FOR_SECONDS: f64 = 30.0;
 
 /// The whole picture, by the database's clock.
 #[derive(Clone, Debug, Serialize)]

@@ -2,6 +2,8 @@
 
 use sqlx::PgPool;
 
+use super::status::ALIVE_FOR_SECONDS;
+
 /// One report.
 #[derive(Debug)]
 pub struct Beat<'a> {
@@ -35,6 +37,18 @@ pub async fn beat(pool: &PgPool, beat: &Beat<'_>) -> Result<(), sqlx::Error> {
     .execute(pool)
     .await
     .map(drop)
+}
+
+/// Whether a worker has reported lately.
+pub async fn is_alive(pool: &PgPool, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select exists (select from tidewell.workers
+                        where name = $1 and last_seen_at > clock_timestamp() - make_interval(secs => $2))",
+    )
+    .bind(name)
+    .bind(ALIVE_FOR_SECONDS)
+    .fetch_one(pool)
+    .await
 }
 
 /// Takes a worker that stops off the list.

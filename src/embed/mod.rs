@@ -19,13 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, histogram};
 use moka::future::Cache;
 use sqlx::PgPool;
 
 use crate::{
     db::embedding::{self, Key},
     domain::embedding::{Embedding, Model},
+    metrics::{EMBEDDED_TEXTS, EMBEDDING_DURATION, EMBEDDING_HITS, EMBEDDING_REFUSED},
 };
 
 use provider::{Provider, Urgency};
@@ -67,19 +68,6 @@ pub struct Embedders {
 /// Searches whose vectors are remembered, each of some kilobytes.
 const QUERIES: u64 = 10_000;
 
-const EMBEDDED: &str = "tidewell_embedded_texts_total";
-const REFUSED: &str = "tidewell_embedding_refused_texts_total";
-const KNOWN: &str = "tidewell_embedding_cache_hits_total";
-const DURATION: &str = "tidewell_embedding_duration_seconds";
-
-/// Says what the metrics of this room mean, to the recorder that there is.
-pub fn describe_metrics() {
-    describe_counter!(EMBEDDED, Unit::Count, "Texts that a model has made vectors of.");
-    describe_counter!(REFUSED, Unit::Count, "Texts that a model did not take.");
-    describe_counter!(KNOWN, Unit::Count, "Texts whose vectors were known.");
-    describe_histogram!(DURATION, Unit::Seconds, "How long a model took for the texts of one call.");
-}
-
 impl Embedders {
     pub fn new(options: Options) -> Self {
         Self { options, models: Mutex::default(), queries: Cache::new(QUERIES) }
@@ -118,7 +106,7 @@ impl Embedders {
                 vectors.insert(key, Ok(vector));
             }
         }
-        counter!(KNOWN, "model" => embedding.model.clone()).increment(vectors.len() as u64);
+        counter!(EMBEDDING_HITS.name, "model" => embedding.model.clone()).increment(vectors.len() as u64);
         let mut misses: Vec<(Key, String)> =
             wanted.into_iter().map(|(key, text)| (key, format!("{prefix}{text}"))).collect();
         while !misses.is_empty() {
@@ -175,10 +163,10 @@ impl Embedders {
         let model = || format!("{}:{}", fingerprint.provider, fingerprint.model);
         let began = Instant::now();
         let made = provider.embed(texts, urgency, fingerprint.dimensions).await?;
-        histogram!(DURATION, "model" => model()).record(began.elapsed());
+        histogram!(EMBEDDING_DURATION.name, "model" => model()).record(began.elapsed());
         let refused = made.iter().filter(|vector| vector.is_err()).count();
-        counter!(EMBEDDED, "model" => model()).increment((made.len() - refused) as u64);
-        counter!(REFUSED, "model" => model()).increment(refused as u64);
+        counter!(EMBEDDED_TEXTS.name, "model" => model()).increment((made.len() - refused) as u64);
+        counter!(EMBEDDING_REFUSED.name, "model" => model()).increment(refused as u64);
         Ok(made)
     }
 

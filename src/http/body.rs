@@ -17,7 +17,7 @@ use serde::{
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::{Error, Fault, State};
+use super::{Error, Fault, State, error::refused_by};
 
 /// Bytes of a write's body, after decompression.
 pub(super) const MAX_WRITE_BYTES: usize = 32 << 20;
@@ -102,6 +102,7 @@ async fn read_pieces(
         bytes.extend_from_slice(&data);
     }
     if discarded.is_some() {
+        refused_by("body_bytes");
         return Err(Error::Unavailable {
             detail: "too many bytes of other requests are being read: try again".to_owned(),
             retry_after: 1,

@@ -10,7 +10,7 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{Error, State};
+use super::{Error, State, error::refused_by};
 use crate::{
     db::{
         gateway_key::GatewayKey,
@@ -170,6 +170,7 @@ pub(super) async fn authenticate(Shared(state): Shared<State>, mut request: Requ
         Err(error) => return Error::from(error).into_response(),
     };
     let mut response = if !decision.admitted {
+        refused_by("rate_limit");
         Error::RateLimited { limit, retry_after: decision.reset_seconds }.into_response()
     } else if !is_from_allowed_origin(&key, request.headers()) {
         let detail = "this key may not be used from this origin";

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use metrics::counter;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -18,6 +19,7 @@ use super::{
     Error, Fault, State,
     body::{self, WriteBody},
     caller::{Caller, Spent},
+    error::refused_by,
     params::{Path, Query},
     request_id::RequestId,
     responses::Failures,
@@ -29,6 +31,7 @@ use crate::{
         filter,
     },
     ingest::{self, Accepted, Idempotency, Refusal, Write, Writes},
+    metrics::REJECTED,
 };
 
 const WRITE_SCOPES: [&str; 2] = ["ingest", "connector_write"];
@@ -64,7 +67,7 @@ impl FromRequestParts<State> for WriteRequest {
     responses(Written, Failures))]
 pub(super) async fn upsert(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
     let json = text(&body)?;
-    let document = Document::parse(json, 0).map_err(|rejection| refuse_all(vec![rejection]))?;
+    let document = Document::parse(json, 0).map_err(|rejection| refuse_all(vec![counted(rejection)]))?;
     request.write(&body, Writes::Upserts(vec![document]), vec![]).await
 }
 
@@ -223,10 +226,16 @@ fn judge<T>(
     for outcome in judged {
         match outcome {
             Ok(good) => accepted.push(good),
-            Err(rejection) => rejected.push(rejection),
+            Err(rejection) => rejected.push(counted(rejection)),
         }
     }
     if accepted.is_empty() { Err(refuse_all(rejected)) } else { Ok((accepted, rejected)) }
+}
+
+/// Counts a document that is not taken.
+pub(super) fn counted(rejection: Rejection) -> Rejection {
+    counter!(REJECTED.name, "code" => rejection.code.clone()).increment(1);
+    rejection
 }
 
 fn refuse_all(rejected: Vec<Rejection>) -> Error {
@@ -276,6 +285,14 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BacklogFull => refused_by("backlog"),
+            Refusal::InProgress => refused_by("key_in_progress"),
+            Refusal::Mismatch => refused_by("key_mismatch"),
+            Refusal::Quota(_) => refused_by("quota"),
+            // Counted where it becomes an error.
+            Refusal::Documents(_) | Refusal::Database(_) => {}
+        }
         match refusal {
             Refusal::BacklogFull => Self::Unavailable {
                 detail: "the index has too many writes waiting: try again later".to_owned(),

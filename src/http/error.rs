@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use metrics::counter;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +15,7 @@ use crate::{
     backend,
     db::{self, plan::CapReached},
     ingest::permits::Denied,
+    metrics::REFUSED_REQUESTS,
     sync::{drift, verify},
     typesense,
 };
@@ -304,10 +306,18 @@ impl From<Arc<sqlx::Error>> for Error {
     }
 }
 
+/// Counts a request that a limit, or its idempotency key, has refused.
+pub(super) fn refused_by(reason: &'static str) {
+    counter!(REFUSED_REQUESTS.name, "reason" => reason).increment(1);
+}
+
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Quota(month) => Self::QuotaExceeded(month),
+            Denied::Quota(month) => {
+                refused_by("quota");
+                Self::QuotaExceeded(month)
+            }
             Denied::Database(error) => error.into(),
         }
     }
@@ -315,6 +325,7 @@ impl From<Denied> for Error {
 
 impl From<CapReached> for Error {
     fn from(reached: CapReached) -> Self {
+        refused_by("plan_cap");
         Self::CapReached(reached)
     }
 }

@@ -7,19 +7,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Error, State,
-    gauges::{gauge, render},
-    observe,
-    responses::Unavailable,
+use super::{Error, State, gauges::render, responses::Unavailable};
+use crate::{
+    db,
+    metrics::{self, write_gauge},
 };
-use crate::db;
 
 /// Probes give up soon: an answer that comes later helps nobody.
 const PROBED_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(scrape))
 }
 
 /// Say that the process lives
@@ -50,8 +48,8 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Answer<Readiness>, Error
 /// Give this process's numbers, and those of the whole as the database has them, to Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "health", security(()),
     responses((status = 200, body = String, content_type = "text/plain")))]
-async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
-    let mut text = observe::rendered();
+async fn scrape(Shared(state): Shared<State>) -> impl IntoResponse {
+    let mut text = metrics::rendered();
     // A scrape must tell of a database that is away, not fail with it.
     let status = match tokio::time::timeout(PROBED_WITHIN * 2, db::status::read(&state.pool)).await {
         Ok(Ok(status)) => Some(status),
@@ -64,16 +62,11 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
             None
         }
     };
-    gauge(
-        &mut text,
-        "tidewell_database_up",
-        "Whether the status could be read.",
-        [(vec![], f64::from(status.is_some()))],
-    );
+    write_gauge(&mut text, &metrics::DATABASE_UP, [(vec![], f64::from(status.is_some()))]);
     if let Some(status) = &status {
         render(&mut text, status);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
 }
 
 #[derive(Serialize, ToSchema)]

@@ -56,7 +56,6 @@ use tower_http::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use error::{Error, Fault, Problem};
-pub use observe::install_recorder;
 pub use state::{Limits, Secrets, State};
 
 /// The API: every route, and who may call it.

@@ -13,6 +13,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::error::{Error, Problem};
+use crate::trace;
 
 /// The id of the request being answered.
 #[derive(Clone, Debug)]
@@ -52,6 +53,7 @@ pub(super) async fn carry(mut request: Request, next: Next) -> Response {
     }
     let span =
         tracing::info_span!("request", request_id = id.0, method = %request.method(), path = request.uri().path());
+    trace::adopt(&span, request.headers());
     let mut response = next.run(request).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
         let problem = Problem { request_id: id.0.clone(), ..Arc::unwrap_or_clone(problem) };

@@ -32,7 +32,7 @@ pub(super) use parameters::{Parameters, Spelling};
 pub(super) use query_vector::of_job as query_vector;
 pub(super) use request::{Ask, Part, Request};
 use run::run_all;
-pub(super) use run::{MAX_SEARCHES, Search, Searcher, run_each, run_one};
+pub(super) use run::{MAX_SEARCHES, Search, Searcher, count, run_each, run_one};
 pub(super) use verdict::translate as refused;
 
 /// What to search for.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::metrics::gauge;
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use sqlx::PgPool;
@@ -17,7 +18,7 @@ use crate::{
     domain::{backend::PlainHttp, scoped_token::Signer, seal::Sealer, secret},
     embed::Embedders,
     ingest::{permits::Permits, rate::RateLimiter},
-    typesense,
+    metrics, typesense,
 };
 
 /// Backends whose clients are kept for searching.
@@ -93,6 +94,18 @@ impl State {
             typesense,
             limits,
         }
+    }
+
+    /// Shows what the front end holds, at each scrape.
+    pub fn show(&self) {
+        let (bodies, limit) = (self.bodies.clone(), self.limits.body_bytes_in_flight);
+        gauge!(metrics::BODY_BYTES_LIMIT.name).set(limit as f64);
+        gauge!(metrics::BACKLOG_LIMIT.name).set(self.limits.backlog as f64);
+        metrics::at_scrape(move || {
+            let free = bodies.available_permits() * super::body::UNIT;
+            gauge!(metrics::BODY_BYTES.name).set(limit.saturating_sub(free) as f64);
+        });
+        metrics::show_pool("serve", &self.pool);
     }
 
     /// Writes down, until `shutdown` and once more then, which keys have been used and what searches have spent: never in a request's

@@ -1,6 +1,9 @@
 //! The accepting transaction: quota, rows and wake-ups, all or nothing. Nothing is answered 202 before it has committed.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
+use metrics::{counter, histogram};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use tidewell_jobs::{ProjectLane, ResolveFilterDelete};
@@ -23,6 +26,8 @@ use crate::{
         document::{Document, Rejection},
         lane::{LANES, lane_of},
     },
+    metrics::{ACCEPT_DURATION, ACCEPTED, QUOTA_UNITS, REPLAYS},
+    trace,
 };
 
 /// A request to write, judged and ready to be made durable.
@@ -90,23 +95,49 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
+impl Writes<'_> {
+    /// As metrics call it.
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Upserts(_) => "upsert",
+            Self::Deletes(_) => "delete",
+            Self::DeleteByFilter(_) => "delete_by_filter",
+        }
+    }
+}
+
+/// Counts documents whose writes have been made durable, each of them a unit.
+pub(super) fn count(operation: &'static str, documents: usize, began: Instant) {
+    counter!(ACCEPTED.name, "operation" => operation).increment(documents as u64);
+    counter!(QUOTA_UNITS.name, "kind" => "write").increment(documents as u64);
+    histogram!(ACCEPT_DURATION.name).record(began.elapsed());
+}
+
 /// Makes a write durable and wakes who projects it. The month is `None` for the answer to a repeated request, which costs
 /// nothing.
+#[tracing::instrument(name = "accept", skip_all)]
 pub async fn accept(pool: &PgPool, write: Write<'_>) -> Result<(Accepted, Option<Month>), Refusal> {
     let index_id = write.index.id;
+    let operation = write.writes.operation();
     let _turn = match write.writes {
         Writes::DeleteByFilter(_) => Some(turns::wait(index_id).await),
         _ => None,
     };
+    let began = Instant::now();
     let mut tx = pool.begin().await?;
     let outcome = accept_within(&mut tx, write).await;
     match &outcome {
         Ok((Accepted { job_id, accepted, .. }, Some(_))) => {
             tx.commit().await?;
+            count(operation, *accepted, began);
             tracing::info!(%job_id, %index_id, accepted, "accepted");
         }
+        Ok((_, None)) => {
+            counter!(REPLAYS.name).increment(1);
+            tx.rollback().await?;
+        }
         // Before the answer: who tries the same key again at once must not find it locked.
-        _ => tx.rollback().await?,
+        Err(_) => tx.rollback().await?,
     }
     outcome
 }
@@ -123,7 +154,8 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
         Writes::Deletes(ids) => ids.len(),
         Writes::DeleteByFilter(_) => 1,
     };
-    let job = new_job(write.index, write.request_id, job_id, count);
+    let trace_parent = trace::parent();
+    let job = NewJob { trace_parent: trace_parent.as_deref(), ..new_job(write.index, write.request_id, job_id, count) };
     let alone = matches!(write.writes, Writes::DeleteByFilter(_));
     let enqueued_at = open(conn, job, write.backlog_limit, alone).await?;
     let lanes = insert(conn, &write, job_id).await?;
@@ -149,7 +181,7 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
 
 pub(super) fn new_job<'a>(index: &Index, request_id: &'a str, id: Uuid, count: usize) -> NewJob<'a> {
     let total = i32::try_from(count).unwrap_or(i32::MAX);
-    NewJob { id, organization_id: index.organization_id, index_id: index.id, request_id, total }
+    NewJob { id, organization_id: index.organization_id, index_id: index.id, request_id, total, trace_parent: None }
 }
 
 /// Joins the index's order, makes the job that the rows belong to, if the index's backlog has room, and gives its moment.

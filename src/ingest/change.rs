@@ -3,7 +3,7 @@
 //! Each is judged by the latest accepted state of its document and queued whole, in one transaction that has the index's order to
 //! itself: between the look and the commit no other write of the index can come, so no update is lost and of two creations one fails.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, time::Instant};
 
 use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
@@ -11,16 +11,17 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    accept::{Refusal, close, insert_rows, new_job, open},
+    accept::{Refusal, close, count, insert_rows, new_job, open},
     turns,
 };
 use crate::{
-    db::{self, index::Index, latest::Latest, outbox::Operation, quota::Month},
+    db::{self, index::Index, job::NewJob, latest::Latest, outbox::Operation, quota::Month},
     domain::{
         document::{Document, check_size},
         lane::lane_of,
         merge::merge,
     },
+    trace,
 };
 
 /// Bytes of stored and of merged documents that one transaction holds.
@@ -82,10 +83,12 @@ pub enum Fault {
 }
 
 /// Judges changes by the latest accepted state, makes those durable that can be, and wakes who projects them.
+#[tracing::instrument(name = "accept", skip_all)]
 pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a>, Refusal> {
     let index = change.index;
     let looks = !matches!(change.changes, Changes::Write(Action::Upsert, _));
     let _turn = if looks { Some(turns::wait(index.id).await) } else { None };
+    let began = Instant::now();
     let mut tx = pool.begin().await?;
     if looks {
         db::accept::join_order(&mut tx, index.id, true).await?;
@@ -102,11 +105,13 @@ pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a
         }
     };
     let accepted = || ids.iter().zip(&outcomes).filter_map(|(id, outcome)| Some((*id, outcome.as_deref().ok()?)));
-    let count = accepted().count();
-    if count == 0 {
+    let taken = accepted().count();
+    if taken == 0 {
         return Ok(Changed { outcomes, accepted: None });
     }
-    let job = new_job(index, change.request_id, Uuid::now_v7(), count);
+    let trace_parent = trace::parent();
+    let job =
+        NewJob { trace_parent: trace_parent.as_deref(), ..new_job(index, change.request_id, Uuid::now_v7(), taken) };
     open(&mut tx, job, change.backlog_limit, false).await?;
     let rows = accepted().map(|(id, body)| (id, (operation == Operation::Upsert).then_some(body)));
     let lanes = insert_rows(&mut tx, index.id, job.id, operation, rows).await?;
@@ -116,7 +121,8 @@ pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a
     };
     let month = close(&mut tx, index, job, &lanes, &upserted).await?;
     tx.commit().await?;
-    tracing::info!(job_id = %job.id, index_id = %index.id, accepted = count, refused = outcomes.len() - count, "accepted");
+    count(operation.name(), taken, began);
+    tracing::info!(job_id = %job.id, index_id = %index.id, accepted = taken, refused = outcomes.len() - taken, "accepted");
     Ok(Changed { outcomes, accepted: Some((job.id, month)) })
 }
 

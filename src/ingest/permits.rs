@@ -10,13 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::counter;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::quota::{
-    Month,
-    reservation::{self, Grant, Reserved},
+use crate::{
+    db::quota::{
+        Month,
+        reservation::{self, Grant, Reserved},
+    },
+    metrics::QUOTA_UNITS,
 };
 
 /// Units of an organization's first grant; each that is used up quickly is followed by one of twice its size.
@@ -296,6 +300,7 @@ impl Permit {
     pub fn spend(mut self, units: i64) -> Month {
         self.units -= units;
         self.with_held(|held| held.spent += units);
+        counter!(QUOTA_UNITS.name, "kind" => "search").increment(units.unsigned_abs());
         self.month
     }
 

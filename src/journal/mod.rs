@@ -9,19 +9,19 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use metrics::{Unit, counter, describe_counter};
+use metrics::counter;
 use sqlx::PgPool;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::layer::Layer;
+use crate::metrics::LOG_LINES_LOST;
 
 /// Lines that may wait to be written.
 const ROOM: usize = 4096;
 /// How long a write may take: one that hangs must not hold up the process's end.
 const PATIENCE: Duration = Duration::from_secs(2);
-const LOST: &str = "tidewell_log_lines_lost_total";
 
 /// What was said of something.
 #[derive(Debug, PartialEq)]
@@ -56,15 +56,6 @@ impl Journal {
     }
 }
 
-/// To be called once a recorder is there.
-pub fn describe_metrics() {
-    describe_counter!(
-        LOST,
-        Unit::Count,
-        "Log lines of jobs that were not kept: too many at once, or the database was away."
-    );
-}
-
 fn lose(lines: usize) {
-    counter!(LOST).increment(lines as u64);
+    counter!(LOG_LINES_LOST.name).increment(lines as u64);
 }

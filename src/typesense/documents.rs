@@ -1,9 +1,13 @@
 //! Documents: import with a result for each line, delete, read back.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use metrics::{counter, histogram};
 use reqwest::{Method, RequestBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -11,8 +15,10 @@ use tokio_util::{
     codec::{FramedRead, LinesCodec},
     io::StreamReader,
 };
+use tracing::Instrument;
 
 use super::{CALL_TIMEOUT, Client, Error, error::told, segment};
+use crate::metrics::{IMPORT_BYTES, IMPORT_DURATION, IMPORT_LINES};
 
 /// What became of one line of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +30,15 @@ pub enum LineResult {
     },
     /// The answer had no readable line for it.
     Unanswered,
+}
+
+impl LineResult {
+    /// As metrics call them.
+    const OUTCOMES: [(&'static str, fn(&Self) -> bool); 3] = [
+        ("imported", |result| *result == Self::Imported),
+        ("refused", |result| matches!(result, Self::Refused { .. })),
+        ("unanswered", |result| *result == Self::Unanswered),
+    ];
 }
 
 /// An import's answer: exactly one result for each line sent.
@@ -74,9 +89,20 @@ impl Client {
         timeout: Duration,
     ) -> Result<Imported, Error> {
         let path = format!("/collections/{}/documents/import?action=upsert", segment(collection));
+        let (began, bytes) = (Instant::now(), jsonl.len());
         let call = self.request(Method::POST, &path).timeout(timeout).body(jsonl);
-        let body = self.send(call).await?.bytes().await?;
-        Ok(line_results(&body, lines))
+        let sending = async { self.send(call).await?.bytes().await };
+        let answer = sending.instrument(tracing::info_span!("import", collection, lines, bytes)).await;
+        let backend = || self.base_url().to_owned();
+        counter!(IMPORT_BYTES.name, "backend" => backend()).increment(bytes as u64);
+        let outcome = if answer.is_ok() { "answered" } else { "failed" };
+        histogram!(IMPORT_DURATION.name, "backend" => backend(), "outcome" => outcome).record(began.elapsed());
+        let results = line_results(&answer?, lines);
+        for (outcome, of) in LineResult::OUTCOMES {
+            let lines = results.iter().filter(|result| of(result)).count();
+            counter!(IMPORT_LINES.name, "backend" => backend(), "outcome" => outcome).increment(lines as u64);
+        }
+        Ok(results)
     }
 
     /// Deletes documents by id; ids that are not there are no error.

@@ -1,10 +1,15 @@
 //! Searching.
 
+use std::time::Instant;
+
+use metrics::histogram;
 use reqwest::{Method, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
+use tracing::Instrument;
 
 use super::{Client, Error, error::told};
+use crate::metrics::SEARCH_ENGINE_DURATION;
 
 /// One search's answer within a multi-search, or the error that the node gave for this search alone.
 pub type SearchResult<T> = Result<T, Error>;
@@ -77,7 +82,11 @@ impl Client {
         let path = format!("/multi_search?limit_multi_searches={}", searches.len());
         let body = format!("{{\"searches\":[{}]}}", searches.join(","));
         let call = self.request(Method::POST, &path).header(header::CONTENT_TYPE, "application/json").body(body);
-        self.send_json::<Answer<T>>(call).await.map(|answer| answer.results)
+        let began = Instant::now();
+        let span = tracing::info_span!("engine", searches = searches.len());
+        let answer = self.send_json::<Answer<T>>(call).instrument(span).await;
+        histogram!(SEARCH_ENGINE_DURATION.name, "backend" => self.base_url().to_owned()).record(began.elapsed());
+        answer.map(|answer| answer.results)
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::histogram;
 use sqlx::{Postgres, Transaction};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -29,7 +31,9 @@ use crate::{
         index::Index,
         lane::{Lease, Renewed},
     },
-    embed, typesense,
+    embed,
+    metrics::{LANE_READ_DURATION, SETTLE_DURATION},
+    trace, typesense,
 };
 
 /// How long a lane is drained before others get their turn.
@@ -46,10 +50,25 @@ pub(super) enum Drained {
     Empty,
     /// Its turn was over.
     More,
-    /// Somebody else has the lane, has taken it, or asks for it.
+    /// Somebody else has the lane, or asks for it.
     Held,
+    /// Somebody else has taken it.
+    Lost,
     /// The backend takes nothing now.
     Paused,
+}
+
+impl Drained {
+    /// As metrics call it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::More => "more",
+            Self::Held => "held",
+            Self::Lost => "lost",
+            Self::Paused => "paused",
+        }
+    }
 }
 
 /// Why a drain broke off.
@@ -125,7 +144,7 @@ impl<'a> Drain<'a> {
                 }
                 continue;
             };
-            match self.project(batch, !over).await? {
+            match self.project_traced(batch, !over).await? {
                 Next::Batch(read) => next = read,
                 Next::Pause => {
                     self.settle(None).await?;
@@ -133,6 +152,19 @@ impl<'a> Drain<'a> {
                 }
             }
         }
+    }
+
+    /// As [`Drain::project`], in a span that belongs to the traces that the writes of the batch came by.
+    async fn project_traced(&mut self, batch: Batch, read_on: bool) -> Result<Next, Error> {
+        let lane = self.lease.lane;
+        let span =
+            tracing::info_span!("project", index_id = %lane.index_id, lane = lane.lane, documents = batch.items.len());
+        if trace::is_on() {
+            let rows = batch.items.iter().flat_map(|item| std::iter::once(&item.row).chain(&item.older));
+            let jobs: Vec<Uuid> = rows.filter_map(|row| row.job_id).collect();
+            trace::link(&span, &db::job::trace_parents(&self.worker.pool, &jobs, trace::MAX_LINKS).await?);
+        }
+        self.project(batch, read_on).instrument(span).await
     }
 
     /// Sends a batch and reads the one after it meanwhile.
@@ -293,8 +325,10 @@ impl<'a> Drain<'a> {
         if settling.is_none() && next.is_none() {
             return Ok(());
         }
+        let began = Instant::now();
         let settled = settling.as_ref().map_or(0, |settling| settling.reconciled.settlement.settled());
         let mut tx = self.renew(settled).await?;
+        let mut ages = vec![];
         if let Some(Sending { flight, batch, decided, without }) = next {
             let Worker { options, .. } = self.worker;
             if !decided.is_empty() {
@@ -313,13 +347,15 @@ impl<'a> Drain<'a> {
                 db::flight::close(&mut tx, *flight).await?;
             }
             // Last: other lanes want the same jobs.
-            db::job::apply(&mut tx, changes).await?;
+            ages = db::job::apply(&mut tx, changes).await?;
             for (job_id, change) in changes {
                 tracing::debug!(%job_id, ?change, lane = self.lease.lane.lane, "settled");
             }
         }
         tx.commit().await?;
-        if let Some(Settling { chapters, .. }) = &settling {
+        histogram!(SETTLE_DURATION.name).record(began.elapsed());
+        if let Some(Settling { reconciled, chapters, .. }) = &settling {
+            reconciled.count(&ages);
             story::tell(self.lease.lane, chapters);
         }
         Ok(())
@@ -332,6 +368,9 @@ impl<'a> Drain<'a> {
             None => options.import_lines,
         };
         let max_rows = careful.max_rows(self.lease.lane, usual);
-        self.reader.next(pool, max_rows, options.import_bytes, in_flight).await
+        let began = Instant::now();
+        let read = self.reader.next(pool, max_rows, options.import_bytes, in_flight).await;
+        histogram!(LANE_READ_DURATION.name).record(began.elapsed());
+        read
     }
 }

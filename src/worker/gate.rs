@@ -9,10 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::backoff::Backoff, typesense};
+use crate::{domain::backoff::Backoff, metrics::BREAKER_TRANSITIONS, typesense};
 
 const START: usize = 2;
 /// A measurement takes at least this long and this many imports for each place.
@@ -141,12 +142,18 @@ impl Gate {
         }
     }
 
+    /// Imports that are under way.
+    pub(super) fn in_use(&self) -> usize {
+        self.lock().in_use
+    }
+
     /// An import of `documents` was answered.
     pub(super) fn succeeded(&self, documents: usize) {
         let mut inner = self.lock();
         inner.outages = 0;
         if !matches!(inner.breaker, Breaker::Closed) {
             inner.breaker = Breaker::Closed;
+            turned("closed");
             inner.window = Window::new();
         }
         inner.window.imports += 1;
@@ -173,6 +180,7 @@ impl Gate {
             inner.outages += 1;
             inner.limit = (inner.limit / 2).max(1);
             inner.breaker = Breaker::Open { reason: reason.to_owned() };
+            turned("open");
         }
         drop(inner);
         self.changed.notify_waiters();
@@ -200,6 +208,7 @@ impl Gate {
             if self.is_open() && typesense.healthy().await {
                 tracing::info!("the backend is well again: imports resume");
                 self.lock().breaker = Breaker::HalfOpen;
+                turned("half_open");
                 self.changed.notify_waiters();
                 self.well_again.notify_one();
             }
@@ -210,6 +219,11 @@ impl Gate {
     pub(super) async fn opened_again(&self) {
         self.well_again.notified().await;
     }
+}
+
+/// Counts a change of the breaker.
+fn turned(to: &'static str) {
+    counter!(BREAKER_TRANSITIONS.name, "to" => to).increment(1);
 }
 
 /// Where to go from `limit` imports, by what each number has brought lately.

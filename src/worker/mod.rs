@@ -29,6 +29,7 @@ mod verify_indexes;
 
 use std::{sync::Arc, time::Duration};
 
+use ::metrics::gauge;
 use sqlx::PgPool;
 use tidewell_jobs::{
     EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunReindex, RunSync, Runtime,
@@ -41,7 +42,7 @@ use crate::{
     db::{self, prune::Keep},
     domain::{backoff::Backoff, seal::Sealer},
     embed::Embedders,
-    typesense,
+    metrics, typesense,
 };
 
 /// How a worker works.
@@ -129,6 +130,7 @@ pub async fn run(
         embedders,
         options,
     });
+    show(&worker);
     let mut runtime = Runtime::new(pool, RuntimeOptions { poll, ..RuntimeOptions::default() })
         .handle::<ProjectLane, _, _>({
             let worker = worker.clone();
@@ -182,6 +184,18 @@ pub async fn run(
     if let Err(error) = db::worker::leave(&worker.pool, &worker.options.name).await {
         tracing::warn!(%error, "could not sign off");
     }
+}
+
+/// Shows how far the gate is open and how much of the pool is used, at each scrape, for as long as the worker works.
+fn show(worker: &Arc<Worker>) {
+    let watched = Arc::downgrade(worker);
+    metrics::at_scrape(move || {
+        let Some(worker) = watched.upgrade() else { return };
+        let (_, _, limit) = worker.gate.state();
+        gauge!(metrics::IMPORTS_IN_FLIGHT.name).set(worker.gate.in_use() as f64);
+        gauge!(metrics::IMPORT_CONCURRENCY.name).set(limit as f64);
+    });
+    metrics::show_pool("work", &worker.pool);
 }
 
 /// Says every few seconds that this worker lives and how its backend does.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::counter;
 use tidewell_jobs::{Failure, ProjectLane};
 
 use super::{
@@ -9,20 +10,29 @@ use super::{
     drain::{Drain, Drained, Error},
     resolve_filter_delete,
 };
-use crate::db::{self, lane::Lane};
+use crate::{
+    db::{self, lane::Lane},
+    metrics::LANE_TURNS,
+};
 
 pub(super) async fn handle(worker: Arc<Worker>, job: ProjectLane) -> Result<(), Failure> {
     let lane = Lane { index_id: job.index_id, lane: job.lane };
     match worker.drain(lane).await? {
         Drained::More => Err(Failure::Snooze(Duration::ZERO)),
         // A paused lane is found by the scan once the backend is well; a held one has somebody who sees to it.
-        Drained::Empty | Drained::Held | Drained::Paused => Ok(()),
+        Drained::Empty | Drained::Held | Drained::Lost | Drained::Paused => Ok(()),
     }
 }
 
 impl Worker {
     /// Drains a lane until it is empty, its turn is over or the backend refuses.
     pub(super) async fn drain(&self, lane: Lane) -> Result<Drained, sqlx::Error> {
+        let drained = self.take_turn(lane).await?;
+        counter!(LANE_TURNS.name, "outcome" => drained.name()).increment(1);
+        Ok(drained)
+    }
+
+    async fn take_turn(&self, lane: Lane) -> Result<Drained, sqlx::Error> {
         let Ok(place) = self.drains.acquire().await else { return Ok(Drained::Held) };
         if self.gate.is_open() || self.shutdown.is_cancelled() {
             return Ok(Drained::Paused);
@@ -41,7 +51,7 @@ impl Worker {
             Err(Error::Database(error)) => return Err(error),
             Err(Error::LeaseLost) => {
                 tracing::warn!(index_id = %lane.index_id, lane = lane.lane, fence = lease.fence, "the lease was lost");
-                return Ok(Drained::Held);
+                return Ok(Drained::Lost);
             }
         };
         drop(place);

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::counter;
 use serde_json::Value;
 use tidewell_jobs::Failure;
 
@@ -17,6 +18,7 @@ use crate::{
     },
     domain::document::VERSION_FIELD,
     drift,
+    metrics::{FLIGHTS_READ_BACK, REPAIRED_DOCUMENTS},
 };
 
 /// Between two looks at one flight.
@@ -34,15 +36,24 @@ pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
         && let Some(flight) = db::flight::next_doubted(&worker.pool, every).await?
     {
         match stale(&worker, &flight).await {
-            Ok(stale) => settle(&worker, &flight, stale).await?,
+            Ok(stale) => {
+                read_back(if stale.is_empty() { "clean" } else { "stale" });
+                settle(&worker, &flight, stale).await?;
+            }
             Err(Error::Database(error)) => return Err(error.into()),
             // Looked at again when it is due.
             Err(Error::Typesense(error)) => {
+                read_back("unreadable");
                 tracing::warn!(flight_id = %flight.id, %error, "could not read a doubted request back");
             }
         }
     }
     Ok(())
+}
+
+/// Counts a look at a flight.
+fn read_back(outcome: &'static str) {
+    counter!(FLIGHTS_READ_BACK.name, "outcome" => outcome).increment(1);
 }
 
 /// The documents of a flight that the collection does not hold as the record says.
@@ -75,9 +86,11 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
     if !stale.is_empty() {
         tracing::warn!(flight_id = %flight.id, index_id = %flight.index_id, lost_worker = flight.worker,
             documents = stale.len(), "a lost request landed late: repairing");
+        let documents = stale.len() as u64;
         let mut tx = worker.pool.begin().await?;
         drift::reproject(&mut tx, flight.index_id, stale).await?;
         tx.commit().await?;
+        counter!(REPAIRED_DOCUMENTS.name).increment(documents);
     }
     match (flight.outlived, flight.confirmed) {
         (true, true) => db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await,

@@ -1,7 +1,8 @@
-//! From what the backend said of each document to what becomes of each row. Pure.
+//! From what the backend said of each document to what becomes of each row. Pure, but for the counting.
 
 use std::collections::BTreeMap;
 
+use metrics::{counter, histogram};
 use uuid::Uuid;
 
 use super::batch::{Batch, RowRef};
@@ -11,6 +12,7 @@ use crate::{
         settlement::{Death, Retry, Settlement},
     },
     domain::{backoff::Backoff, signature::signature},
+    metrics::{FAILED_ROWS, FRESHNESS, SETTLED_ROWS},
 };
 
 /// What must wait for something else comes back after as long as a row that has failed so often.
@@ -43,6 +45,32 @@ pub(super) enum Outcome {
 pub(super) struct Reconciled {
     pub(super) settlement: Settlement,
     pub(super) changes: Vec<(Uuid, Change)>,
+}
+
+impl Reconciled {
+    /// Counts what was written down; `ages` tells how many seconds ago each of its jobs was enqueued.
+    pub(super) fn count(&self, ages: &[(Uuid, f64)]) {
+        let Settlement { projected, superseded, retries, deaths, .. } = &self.settlement;
+        let outcomes = [
+            ("projected", projected.len()),
+            ("superseded", superseded.len()),
+            ("retried", retries.len()),
+            ("dead", deaths.len()),
+        ];
+        for (outcome, rows) in outcomes {
+            counter!(SETTLED_ROWS.name, "outcome" => outcome).increment(rows as u64);
+        }
+        let retried = retries.iter().map(|retry| (&retry.code, "retried"));
+        for (code, fate) in retried.chain(deaths.iter().map(|death| (&death.code, "dead"))) {
+            counter!(FAILED_ROWS.name, "code" => code.clone(), "fate" => fate).increment(1);
+        }
+        let freshness = histogram!(FRESHNESS.name);
+        for (job_id, age) in ages {
+            // They are in the order of their ids.
+            let Ok(n) = self.changes.binary_search_by_key(job_id, |(id, _)| *id) else { continue };
+            freshness.record_many(age.max(0.0), self.changes[n].1.succeeded.unsigned_abs() as usize);
+        }
+    }
 }
 
 /// Decides the fate of every row of a batch. `outcomes` has one entry for each item.

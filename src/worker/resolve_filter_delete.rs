@@ -123,7 +123,7 @@ fn with_lane(id: String) -> (i16, String) {
 async fn finish(conn: &mut PgConnection, delete: &FilterDelete, change: Change) -> Result<(), sqlx::Error> {
     let lanes: Vec<_> = (0..LANES).map(|lane| ProjectLane { index_id: delete.index_id, lane }).collect();
     tidewell_jobs::enqueue(conn, &lanes).await?;
-    db::job::apply(conn, &[(delete.job_id, change)]).await
+    db::job::apply(conn, &[(delete.job_id, change)]).await.map(drop)
 }
 
 async fn bury(worker: &Worker, delete: &FilterDelete, fault: &typesense::Error) -> Result<(), sqlx::Error> {

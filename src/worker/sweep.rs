@@ -1,11 +1,15 @@
 //! The scan that correctness rests on: it takes no input and trusts no message.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
+use metrics::{counter, histogram};
 use tokio::task::JoinSet;
 
 use super::{Worker, reindex, repay, resolve_filter_delete, sync};
-use crate::db::{self, lane::Lane};
+use crate::{
+    db::{self, lane::Lane},
+    metrics::{SWEEP_DURATION, SWEPT_LANES},
+};
 
 /// Lanes that one look takes on: the next look takes the others.
 const AT_ONCE: i64 = 64;
@@ -30,6 +34,7 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
             }
         }
         while resolving.try_join_next().is_some() {}
+        let began = Instant::now();
         report(db::activity::sample(&worker.pool).await);
         report(sync::sweep(&worker).await);
         report(reindex::sweep(&worker).await);
@@ -47,6 +52,7 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
         }
         match db::lane::unattended(&worker.pool, AT_ONCE).await {
             Ok(unattended) => {
+                counter!(SWEPT_LANES.name).increment(unattended.len() as u64);
                 for lane in unattended.into_iter().filter(|lane| lanes.insert(*lane)).collect::<Vec<_>>() {
                     let worker = worker.clone();
                     turns.spawn(async move {
@@ -57,6 +63,7 @@ pub(super) async fn sweep(worker: Arc<Worker>) {
             }
             Err(error) => report(Err(error)),
         }
+        histogram!(SWEEP_DURATION.name).record(began.elapsed());
     }
     // One by one: a turn that panicked must not keep the others from ending.
     while turns.join_next().await.is_some() {}

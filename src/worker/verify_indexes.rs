@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::counter;
 use tidewell_jobs::Failure;
 
 use super::Worker;
 use crate::{
     db,
     drift::{self, Error},
+    metrics::INDEX_CHECKS,
 };
 
 /// When a check that could not be made is tried again.
@@ -30,6 +32,7 @@ pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
         match checked {
             Ok(drift) => {
                 let found = &drift.found;
+                checked_as(if found.drifted() > 0 { "drifted" } else { "clean" });
                 if found.drifted() > 0 {
                     tracing::warn!(%index_id, index = drift.index, missing = found.missing, extra = found.extra,
                         stale = found.stale, "the collection has drifted from what was written");
@@ -39,6 +42,7 @@ pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
             // With the lease: who comes after finds it run out.
             Err(Error::Database(error)) => return Err(error.into()),
             Err(error) => {
+                checked_as("failed");
                 tracing::warn!(%index_id, %error, "an index could not be compared with its collection");
                 let wait = TRY_AGAIN.min(every);
                 db::index_check::end(&worker.pool, index_id, wait, Some(&error.to_string())).await?;
@@ -46,4 +50,9 @@ pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Counts a comparison.
+fn checked_as(outcome: &'static str) {
+    counter!(INDEX_CHECKS.name, "outcome" => outcome).increment(1);
 }

@@ -18,7 +18,7 @@ use tidewell::{
     db::{self, sync::job::Job},
     dev::{Options, PostgresOptions, Servers, TypesenseOptions, default_cache},
     domain::{backend::PlainHttp, seal::Sealer},
-    http, typesense, worker,
+    http, metrics, typesense, worker,
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -199,6 +199,7 @@ fn processes(
     worker: String,
     stop: &CancellationToken,
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    metrics::install()?;
     let config = &session.config;
     let typesense = typesense::Client::new(&place.typesense_url, &place.typesense_api_key)?;
     let secrets = http::Secrets {

@@ -55,6 +55,18 @@ pub enum Status {
 }
 
 impl Status {
+    /// As the database calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Success | Self::Failed | Self::Cancelled)
     }

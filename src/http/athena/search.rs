@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::{Json as Answer, extract::State as Shared};
+use metrics::histogram;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -16,8 +17,11 @@ use crate::{
     http::{
         Error, State,
         body::Json,
-        search::{Ask, Failure, Mode, Parameters, Part, Ranking, Request, Spelling, query_vector, refused, run_in},
+        search::{
+            Ask, Failure, Mode, Parameters, Part, Ranking, Request, Spelling, count, query_vector, refused, run_in,
+        },
     },
+    metrics::SEARCH_DURATION,
     typesense::{self, Client, Found},
 };
 
@@ -43,10 +47,14 @@ pub(super) async fn search(
     let query_by = parameters.get("query_by").map(|names| names.split(',').map(str::to_owned).collect());
     let query_by: Vec<String> = query_by.unwrap_or_else(|| searched.clone());
     let ask = parameters.of_collection(&searched)?;
+    let searching = Instant::now();
     let result = match ask.ranking {
-        Ranking::Keyword => by_words(&client, &job, &ask).await?,
-        _ => by_meaning(&state, &client, &job, &ask).await?,
+        Ranking::Keyword => by_words(&client, &job, &ask).await,
+        _ => by_meaning(&state, &client, &job, &ask).await,
     };
+    histogram!(SEARCH_DURATION.name).record(searching.elapsed());
+    count(ask.ranking, result.as_ref().err());
+    let result = result?;
     let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(ok("found", SearchView::new(job, profile, query_by, latency_ms, result)))
 }

@@ -19,7 +19,7 @@ use crate::{
     http::{
         Error,
         body::WriteBody,
-        documents::{WriteRequest, location, text},
+        documents::{WriteRequest, counted, location, text},
         params::Query,
     },
     ingest::{self, Action, Change, Changes, Fault, Writes},
@@ -62,7 +62,7 @@ pub(super) async fn create(
     responses((status = 200, description = "Accepted; the document as it is to be stored", body = Object), Failures))]
 pub(super) async fn update(request: WriteRequest, body: WriteBody) -> Result<Response, Error> {
     let id = existing_id(&request)?;
-    let document = Document::parse_as(text(&body)?, 0, id).map_err(refused)?;
+    let document = Document::parse_as(text(&body)?, 0, id).map_err(counted).map_err(refused)?;
     write(&request, StatusCode::OK, id, Changes::Write(Action::Update, &[document])).await
 }
 
@@ -151,10 +151,11 @@ fn existing_id(request: &WriteRequest) -> Result<&str, Error> {
 
 /// Reads a document that is to be written so; one that need not be there yet is given an id where it has none.
 pub(super) fn parse(json: &str, position: usize, action: Action) -> Result<Document<'_>, Rejection> {
-    match action {
+    let parsed = match action {
         Action::Update => Document::parse(json, position),
         _ => Document::parse_or_name(json, position, || Uuid::now_v7().to_string()),
-    }
+    };
+    parsed.map_err(counted)
 }
 
 /// Why a document can't be taken, in Typesense's words where it has some.

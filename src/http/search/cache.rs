@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::counter;
 use moka::{Expiry, future::Cache};
 use uuid::Uuid;
 
 use super::mode::Ranking;
-use crate::{db::index::Index, typesense::Found};
+use crate::{db::index::Index, metrics::SEARCH_CACHE_LOOKUPS, typesense::Found};
 
 /// Bytes of all answers together, with what they are found by.
 const MAX_BYTES: u64 = 32 << 20;
@@ -65,7 +66,12 @@ impl Results {
     }
 
     pub(super) async fn get(&self, key: &Arc<Key>) -> Option<Arc<Found>> {
-        if key.seconds == 0 { None } else { self.0.get(key).await }
+        if key.seconds == 0 {
+            return None;
+        }
+        let kept = self.0.get(key).await;
+        counter!(SEARCH_CACHE_LOOKUPS.name, "outcome" => if kept.is_some() { "hit" } else { "miss" }).increment(1);
+        kept
     }
 
     pub(super) async fn keep(&self, key: &Arc<Key>, found: &Arc<Found>) {

@@ -32,6 +32,15 @@ pub(in crate::http) enum Ranking {
 }
 
 impl Ranking {
+    /// As metrics call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Keyword => "keyword",
+            Self::Vector => "vector",
+            Self::Hybrid { .. } => "hybrid",
+        }
+    }
+
     /// # Errors
     /// An `alpha` that is none, or belongs to no mode.
     pub(in crate::http) fn of(mode: Option<Mode>, alpha: Option<f64>) -> Result<Self, Error> {

@@ -1,9 +1,10 @@
 //! The one way to Typesense that every search takes, whichever route it came by.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use futures::{StreamExt, stream};
+use metrics::{counter, histogram};
 use uuid::Uuid;
 
 use super::{
@@ -22,6 +23,7 @@ use crate::{
         caller::{Caller, Spent},
     },
     ingest::permits::Permit,
+    metrics::{SEARCH_DURATION, SEARCHES},
     typesense::{self, Found, goes_by_path, naming},
 };
 
@@ -119,7 +121,34 @@ async fn take_permits(state: &State, searches: &[Search]) -> Result<Vec<(Uuid, P
     Ok(permits)
 }
 
+/// The answers, counted and timed.
 async fn answers(
+    state: &State,
+    searcher: &Searcher,
+    searches: &[Search],
+) -> Result<Vec<Result<Arc<Found>, Error>>, Error> {
+    let began = Instant::now();
+    let answers = ask(state, searcher, searches).await;
+    histogram!(SEARCH_DURATION.name).record(began.elapsed());
+    for (n, search) in searches.iter().enumerate() {
+        let error = answers.as_ref().map_or_else(Some, |answers| answers[n].as_ref().err());
+        count(search.ask.ranking, error);
+    }
+    answers
+}
+
+/// Counts one search, with the error that it ended with.
+pub(in crate::http) fn count(ranking: Ranking, error: Option<&Error>) {
+    let outcome = match error {
+        None => "found",
+        Some(error) if error.is_the_callers() => "refused",
+        Some(_) => "failed",
+    };
+    counter!(SEARCHES.name, "mode" => ranking.name(), "outcome" => outcome).increment(1);
+}
+
+#[tracing::instrument(name = "search", skip_all)]
+async fn ask(
     state: &State,
     Searcher { caller, .. }: &Searcher,
     searches: &[Search],

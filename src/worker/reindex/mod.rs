@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::counter;
 use tidewell_jobs::{Failure, RunReindex};
 use tokio::{sync::Semaphore, time::Instant};
 use uuid::Uuid;
@@ -26,14 +27,17 @@ use super::{
     stop::Stop,
     target::{NoTarget, Target},
 };
-use crate::db::{
-    self,
-    index::Index,
-    reindex::{
-        Kind, Reindex, Status,
-        lease::{self, Lease},
+use crate::{
+    db::{
+        self,
+        index::Index,
+        reindex::{
+            Kind, Reindex, Status,
+            lease::{self, Lease},
+        },
+        version::Version,
     },
-    version::Version,
+    metrics::REINDEXES,
 };
 
 /// Reindexes that one look takes on.
@@ -201,13 +205,16 @@ impl Run<'_> {
 
     async fn conclude(&self, outcome: Result<(), Stop>) -> Result<(), sqlx::Error> {
         let Self { worker, lease, reindex, .. } = self;
+        let ended_as = |outcome| counter!(REINDEXES.name, "outcome" => outcome).increment(1);
         let end = async |status, reason: Option<&str>| {
+            ended_as(if status == Status::Cancelled { "cancelled" } else { "failed" });
             tracing::warn!(reindex_id = %reindex.id, index_id = %reindex.index_id, ?status, reason, "a reindex ended");
             let doubt = worker.reindex_doubt();
             db::reindex::swap::abandon(&worker.pool, *lease, reindex, doubt, status, reason).await
         };
         match outcome {
             Ok(()) => {
+                ended_as("succeeded");
                 let Reindex { id, index_id, kind, number, .. } = reindex;
                 tracing::info!(reindex_id = %id, %index_id, ?kind, version = number, "a reindex succeeded");
                 Ok(())

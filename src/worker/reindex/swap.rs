@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use metrics::histogram;
 use tidewell_jobs::ProjectLane;
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::{
         reindex::{Phase, flight, refusal, swap},
     },
     domain::lane::LANES,
+    metrics::REINDEX_SWAP_DURATION,
     worker::{import::Importer, stop::Stop},
 };
 
@@ -127,7 +129,9 @@ impl Run<'_> {
         // A search of one that does not know yet looks into the version before: until all do, nothing is written that is not there.
         tokio::time::sleep(KNOWN_AFTER).await;
         let held_for = began.elapsed();
-        tracing::info!(index_id = %index.id, collection = self.version.collection, ?held_for, "swapped the version");
+        histogram!(REINDEX_SWAP_DURATION.name).record(held_for);
+        tracing::info!(index_id = %index.id, collection = self.version.collection, held_ms = held_for.as_millis() as u64,
+            "swapped the version");
         Ok(())
     }
 }

@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
+use metrics::counter;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
+    count_rows,
     import::{Importer, Refusal},
     run::Turn,
     stop::Stop,
@@ -33,6 +35,7 @@ use crate::{
         sync_entry::{Entry, Standing},
         sync_job::Mode,
     },
+    metrics::LIVE_STANDSTILLS,
     replication::{self, Batch, Prepared, Stream},
     source::{self, Document, Source, split_id},
     sync::Plan,
@@ -130,7 +133,8 @@ impl Worker {
     }
 
     async fn stand_still(&self, lease: &Lease, reason: &str, wait: Duration) -> Result<(), sqlx::Error> {
-        tracing::warn!(job_id = %lease.job_id, reason, ?wait, "a live job stands still");
+        counter!(LIVE_STANDSTILLS.name).increment(1);
+        tracing::warn!(job_id = %lease.job_id, reason, wait_ms = wait.as_millis() as u64, "a live job stands still");
         live::stand_still(&self.pool, lease, reason, wait).await
     }
 
@@ -314,6 +318,7 @@ impl<'a> Following<'a> {
             }
         }
         let refused = self.importer.upsert(&documents).await?;
+        let not_taken = refused.len() as i64;
         if !deleted.is_empty() {
             self.importer.delete(&deleted).await?;
         }
@@ -330,10 +335,20 @@ impl<'a> Following<'a> {
                 .filter(|(_, entry)| entry.is_none_or(|entry| !entry.is_refused()))
                 .map(|(id, _)| (*id).to_owned()),
         );
+        let (read, sent, refused) = (found.len() as i64, documents.len() as i64, letters.len() as i64);
         let followed = Followed { collection: &collection, entries, flight, letters, healed };
         if !live::settle(&self.worker.pool, self.lease, &followed).await? {
             return Err(End::Stop(Stop::LeaseLost));
         }
+        let deleted = deleted.len() as i64;
+        let written = sent - not_taken;
+        count_rows([
+            ("read", read),
+            ("unchanged", 0),
+            ("written", written),
+            ("deleted", deleted),
+            ("refused", refused),
+        ]);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod slots;
 
 use std::sync::Arc;
 
+use metrics::counter;
 use tidewell_jobs::{Failure, RunSync};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -24,6 +25,7 @@ use crate::{
         live as live_jobs, run as runs,
     },
     domain::{seal::Sealer, sync_job::Mode},
+    metrics::SYNC_ROWS,
 };
 
 /// Jobs that one look takes on: the next look takes the others.
@@ -50,6 +52,13 @@ impl Syncs {
             places: Semaphore::new(options.runs_at_once),
             turns: Turns::default(),
         }
+    }
+}
+
+/// Counts rows of a run or a live job.
+fn count_rows(outcomes: [(&'static str, i64); 5]) {
+    for (outcome, rows) in outcomes {
+        counter!(SYNC_ROWS.name, "outcome" => outcome).increment(rows.unsigned_abs());
     }
 }
 

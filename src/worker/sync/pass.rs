@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    count_rows,
     import::{Importer, Refusal},
     scan::{Piece, Scan},
     stop::Stop,
@@ -18,7 +19,7 @@ use crate::{
         chunk::Chunk,
         flight,
         lease::Lease,
-        settle::{self, Letter, Settlement},
+        settle::{self, Counts, Letter, Settlement},
     },
     domain::sync_entry::Entry,
     worker::pipeline::write_in_order,
@@ -61,6 +62,14 @@ impl Pass<'_> {
                     return Err(Stop::LeaseLost);
                 }
                 self.tell(&settlement.letters);
+                let Counts { rows, unchanged, imported, deleted, failed, .. } = settlement.counts;
+                count_rows([
+                    ("read", rows),
+                    ("unchanged", unchanged),
+                    ("written", imported),
+                    ("deleted", deleted),
+                    ("refused", failed),
+                ]);
                 spent = began.elapsed();
             }
             Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use metrics::{counter, histogram};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -29,6 +30,7 @@ use crate::{
         },
     },
     domain::{schedule::Schedule, seal::Sealer, sensitive::Sensitive},
+    metrics::{SYNC_PAUSES, SYNC_RUN_DURATION},
     source::Source,
     sync::{Plan, plan::listed},
     typesense,
@@ -134,7 +136,8 @@ impl Worker {
                 let (least, most) = PAUSES;
                 let paused = Duration::from_millis(run.paused_ms.unsigned_abs());
                 let wait = (paused / 4).clamp(least, most);
-                tracing::warn!(job_id = %run.job_id, run_id = %run.id, reason, ?wait, "a sync run waits");
+                counter!(SYNC_PAUSES.name).increment(1);
+                tracing::warn!(job_id = %run.job_id, run_id = %run.id, reason, wait_ms = wait.as_millis() as u64, "a sync run waits");
                 run::pause(&self.pool, lease, run.id, &reason, wait).await?;
                 return Ok(Turn::Left);
             }
@@ -145,12 +148,15 @@ impl Worker {
             }
             Err(Stop::Database(error)) => return Err(error),
         };
-        let next_sync_at = self.next_sync_at(run).await?;
+        let now = sqlx::query_scalar("select clock_timestamp()").fetch_one(&self.pool).await?;
+        let next_sync_at = self.next_sync_at(run, now).await?;
         let ending = Ending { status, error: error.as_deref(), next_sync_at };
         let mut tx = self.pool.begin().await?;
         if run::finish(&mut tx, run.id, lease, &ending).await? {
             tx.commit().await?;
-            tracing::info!(job_id = %run.job_id, run_id = %run.id, ?status, error, "a sync run has ended");
+            let took = (now - run.started_at.unwrap_or(now)).to_std().unwrap_or_default();
+            histogram!(SYNC_RUN_DURATION.name, "status" => status.name()).record(took);
+            tracing::info!(job_id = %run.job_id, run_id = %run.id, status = status.name(), error, "a sync run has ended");
             if status != Status::Success
                 && let Err(error) = self.clear_leftovers_of(run.job_id).await
             {
@@ -185,8 +191,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn next_sync_at(&self, run: &Run) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-        let now = sqlx::query_scalar("select clock_timestamp()").fetch_one(&self.pool).await?;
+    async fn next_sync_at(&self, run: &Run, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
         let Some(job) = db::sync::job::find(&self.pool, run.job_id).await? else { return Ok(None) };
         let spec = &job.spec;
         let schedule = Schedule::parse(spec.sync_interval_minutes, spec.cron.as_deref(), &spec.timezone);
