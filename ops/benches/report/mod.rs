@@ -30,7 +30,7 @@ impl Row {
 
     /// Something of which less is better; the ratio is limit ÷ value, so that higher is better here, too.
     pub(crate) fn bound(name: &str, value: f64, limit: f64, unit: &str) -> Self {
-        Self::new(name, value, Some(limit), Some(limit / value), unit)
+        Self::new(name, value, Some(limit), Some(limit / value).filter(|ratio| ratio.is_finite()), unit)
     }
 
     /// Something that has no limit of its own.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::{coord::Shift, prelude::*};
 
-use super::Row;
+use super::{Row, results::STEP};
 
 const WIDTH: u32 = 1000;
 const BAR: u32 = 24;
@@ -60,7 +60,7 @@ fn is_panel(row: &Row) -> bool {
 fn panels(rows: &[Row]) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     for row in rows {
-        let Some((of, size)) = row.name.strip_prefix("growth_").and_then(|name| name.split_once("_at_")) else {
+        let Some((of, size)) = row.name.strip_prefix("growth_").and_then(|name| name.split_once(STEP)) else {
             continue;
         };
         let (Some((panel, part)), Ok(size)) = (of.rsplit_once('_'), size.parse::<f64>()) else { continue };

@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 use super::{Row, digits, machine, plot};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/benches");
+/// Between the name of a cost that grows, and the size that it was measured at.
+pub(super) const STEP: &str = "_at_";
 const MAIN: [&str; 6] = ["accept", "drain", "fresh", "sync", "search", "embed"];
 
 /// Reads what `--json` has printed into files; of figures of one name the last counts.
@@ -52,15 +54,27 @@ fn page(rows: &[Row], measured: SystemTime) -> String {
         "| figure | value | limit | ratio | unit | |".to_owned(),
         "|---|--:|--:|--:|---|---|".to_owned(),
     ];
-    lines.extend(main.into_iter().map(|row| line(row, "**")));
-    lines.extend(others.into_iter().map(|row| line(row, "")));
+    lines.extend(main.into_iter().map(|row| line(row, "**", &row.note)));
+    for row in others.into_iter().filter(|row| !row.name.contains(STEP)) {
+        let steps = steps(rows, &row.name);
+        lines.push(line(row, "", if steps.is_empty() { &row.note } else { &steps }));
+    }
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn line(row: &Row, emphasis: &str) -> String {
+/// What a figure is at each size, where it grows.
+fn steps(rows: &[Row], name: &str) -> String {
+    let step = |row: &Row| {
+        let size = row.name.strip_prefix(name)?.strip_prefix(STEP)?;
+        Some(format!("at {size}: {}", digits(row.value)))
+    };
+    rows.iter().filter_map(step).collect::<Vec<_>>().join(", ")
+}
+
+fn line(row: &Row, emphasis: &str, note: &str) -> String {
     let limit = row.limit.map(digits).unwrap_or_default();
     let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-    let Row { name, unit, note, .. } = row;
+    let Row { name, unit, .. } = row;
     format!("| {emphasis}`{name}`{emphasis} | {} | {limit} | {ratio} | {unit} | {note} |", digits(row.value))
 }

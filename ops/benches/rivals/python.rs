@@ -42,8 +42,8 @@ async fn complete(command: &mut Command) -> anyhow::Result<()> {
 
 pub(super) struct Python {
     script: &'static str,
-    /// Of the collection: what the script makes of the name that it is given.
-    suffix: &'static str,
+    /// What the script makes of the name that it is given: the collection, and those that it keeps for itself.
+    suffixes: &'static [&'static str],
     settings: Vec<(&'static str, String)>,
     typesense: Typesense,
     state: PathBuf,
@@ -51,14 +51,19 @@ pub(super) struct Python {
 
 impl Python {
     pub(super) fn client(stack: &Stack, source: &Source) -> anyhow::Result<Self> {
-        Self::new(stack, source, "official.py", "")
+        Self::new(stack, source, "official.py", &[""])
     }
 
     pub(super) fn dlt(stack: &Stack, source: &Source) -> anyhow::Result<Self> {
-        Self::new(stack, source, "pipeline.py", "_products")
+        Self::new(stack, source, "pipeline.py", &["_products", "__dlt_loads", "__dlt_version", "__dlt_pipeline_state"])
     }
 
-    fn new(stack: &Stack, source: &Source, script: &'static str, suffix: &'static str) -> anyhow::Result<Self> {
+    fn new(
+        stack: &Stack,
+        source: &Source,
+        script: &'static str,
+        suffixes: &'static [&'static str],
+    ) -> anyhow::Result<Self> {
         let typesense = stack.typesense.clone();
         let address = typesense.url.strip_prefix("http://").context("a Typesense at http:// is needed")?;
         let (host, port) = address.rsplit_once(':').context("no port in the address of Typesense")?;
@@ -72,11 +77,11 @@ impl Python {
             ("STATE", state.display().to_string()),
             ("RUNTIME__DLTHUB_TELEMETRY", "false".to_owned()),
         ];
-        Ok(Self { script, suffix, settings, typesense, state })
+        Ok(Self { script, suffixes, settings, typesense, state })
     }
 
     pub(super) fn collection(&self, course: &str) -> String {
-        format!("{course}{}", self.suffix)
+        format!("{course}{}", self.suffixes[0])
     }
 
     pub(super) async fn run(&self, course: &str) -> anyhow::Result<Told> {
@@ -104,7 +109,9 @@ impl Python {
 
     fn spawn(&self, course: &str) -> anyhow::Result<Child> {
         fs::create_dir_all(&self.state)?;
-        self.typesense.remember(&self.collection(course));
+        for suffix in self.suffixes {
+            self.typesense.remember(&format!("{course}{suffix}"));
+        }
         let child = Command::new(Path::new(FOLDER).join("venv/bin/python"))
             .arg(Path::new(SCRIPTS).join(self.script))
             .current_dir(&self.state)
