@@ -19,7 +19,7 @@ const INK: RGBColor = RGBColor(45, 48, 54);
 const FAINT: RGBColor = RGBColor(214, 216, 220);
 const MET: RGBColor = RGBColor(46, 125, 110);
 const MISSED: RGBColor = RGBColor(201, 122, 43);
-const PARTS: [RGBColor; 6] = [
+static PARTS: [RGBColor; 6] = [
     RGBColor(31, 119, 180),
     RGBColor(201, 122, 43),
     RGBColor(46, 125, 110),
@@ -44,9 +44,11 @@ pub(super) fn draw(rows: &[Row], file: &Path) -> anyhow::Result<()> {
     let height = bars_height + PANEL * panels.len().div_ceil(PANELS_A_ROW) as u32;
     let root = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
     root.fill(&PAPER)?;
-    let (above, below) = root.split_vertically(bars_height);
+    let (above, below) = root.split_vertically(bars_height.cast_signed());
     draw_bars(&above, &bars)?;
-    for (area, panel) in below.split_evenly((panels.len().div_ceil(PANELS_A_ROW), PANELS_A_ROW)).iter().zip(&panels) {
+    for (area, panel) in
+        below.split_evenly((panels.len().div_ceil(PANELS_A_ROW).max(1), PANELS_A_ROW)).iter().zip(&panels)
+    {
         draw_panel(area, panel)?;
     }
     root.present()?;
@@ -125,7 +127,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> anyhow::Result<()> {
         .y_labels(5)
         .x_label_formatter(&|size| format!("{size:.0}"))
         .draw()?;
-    for ((part, points), colour) in panel.parts.iter().zip(PARTS.iter().cycle()) {
+    for ((part, points), colour) in panel.parts.iter().zip(PARTS.iter().copied().cycle()) {
         chart
             .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3))?
             .label(part)
