@@ -8,8 +8,7 @@ use clap::Parser;
 use tidewell::{
     config::{Config, LogFormat},
     journal::{self, Journal},
-    reach,
-    trace,
+    reach, trace,
 };
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 

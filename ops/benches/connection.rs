@@ -49,6 +49,15 @@ impl Connection {
         self.send(Method::POST, path, body, StatusCode::OK).await
     }
 
+    /// Asks for a run, as the operator; it may have ended, or be under way.
+    pub(crate) async fn run(&self, path: &str) -> anyhow::Result<Bytes> {
+        let (status, answer) = self.call(Method::POST, path, Bytes::new()).await?;
+        if !status.is_success() {
+            bail!("POST {path}: {status}: {}", String::from_utf8_lossy(&answer));
+        }
+        Ok(answer)
+    }
+
     /// A write, which must be accepted.
     pub(crate) async fn write(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<()> {
         self.send(method, path, body, StatusCode::ACCEPTED).await.map(drop)

@@ -22,9 +22,12 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Watches these processes, and this one under the name `bench`.
+    /// The name that this process goes by.
+    pub(crate) const SELF: &str = "bench";
+
+    /// Watches these processes, and this one.
     pub(crate) fn start(mut watched: Vec<Watched>) -> Self {
-        watched.push(Watched { name: "bench", pid: std::process::id(), children: false });
+        watched.push(Watched { name: Self::SELF, pid: std::process::id(), children: false });
         let watched = watched.into_iter().map(|one| (one.clone(), seconds(&one))).collect();
         Self { since: Instant::now(), watched }
     }

@@ -10,6 +10,7 @@ mod documents;
 mod drain;
 mod embed;
 mod fresh;
+mod growth;
 mod load;
 mod meaning;
 mod memory;
@@ -19,6 +20,7 @@ mod process;
 mod raw;
 mod reindex;
 mod report;
+mod rivals;
 mod search;
 mod stack;
 mod sync;
@@ -26,6 +28,8 @@ mod tables;
 mod tenant;
 
 use std::{
+    fs,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -49,6 +53,9 @@ struct Args {
     /// Print `[{"name","value","limit","ratio","unit"}]`
     #[arg(long)]
     json: bool,
+    /// Of `report`: measure nothing, take what `--json` has printed into these files on this machine; the last of a name counts
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
     /// Cargo says so where this is run as a bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -76,8 +83,14 @@ enum What {
     Embed,
     /// Documents a second that a new version of an index takes; limit: the best raw import
     Reindex,
-    /// Everything that is there
+    /// What documents, indexes and sync jobs cost when there are more and more of them; ratio: cost at the smallest size ÷ at the largest
+    Growth,
+    /// Table sync beside Typesense's Python client and dlt
+    Rivals,
+    /// All figures of one Tidewell: everything above `growth`
     All,
+    /// All, growth and rivals; writes ops/benches/RESULTS.md and results.svg
+    Report,
 }
 
 const ALL: [What; 10] = [
@@ -127,6 +140,11 @@ fn main() -> ExitCode {
 
 /// Measures in a task of its own, so that the servers are stopped in good order also after a panic or Ctrl-C.
 async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let is_report = args.what.contains(&What::Report);
+    if is_report && !args.from.is_empty() {
+        write_report(&args.from)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stack = Arc::new(Stack::start().await?);
     let rows = Arc::new(Mutex::new(Vec::new()));
@@ -154,13 +172,28 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     println!("{}", if args.json { report::json(&rows)? } else { report::table(&rows) });
     match (interrupted, fault) {
         (true, _) => Ok(ExitCode::from(130)),
+        (false, None) if is_report => {
+            let measured = Path::new(env!("CARGO_TARGET_TMPDIR")).join("results.json");
+            fs::write(&measured, report::json(&rows)?)?;
+            write_report(&[measured])?;
+            Ok(ExitCode::SUCCESS)
+        }
         (false, None) => Ok(ExitCode::SUCCESS),
         (false, Some(fault)) => Err(fault),
     }
 }
 
+fn write_report(files: &[PathBuf]) -> anyhow::Result<()> {
+    let (rows, measured) = report::load(files)?;
+    report::write(&rows, measured)
+}
+
 async fn measure(stack: Arc<Stack>, what: Vec<What>, quick: bool, rows: Arc<Mutex<Vec<Row>>>) -> anyhow::Result<()> {
-    let what = if what.contains(&What::All) { ALL.to_vec() } else { what };
+    let is_report = what.contains(&What::Report);
+    let mut what = if is_report || what.contains(&What::All) { ALL.to_vec() } else { what };
+    if is_report {
+        what.extend([What::Growth, What::Rivals]);
+    }
     let scale = Scale { quick, one_of_many: what.len() > 1 };
     for what in what {
         eprintln!("{what:?} …");
@@ -175,7 +208,9 @@ async fn measure(stack: Arc<Stack>, what: Vec<What>, quick: bool, rows: Arc<Mute
             What::Tables => tables::measure(&stack, scale).await?,
             What::Embed => embed::measure(&stack, scale).await?,
             What::Reindex => reindex::measure(&stack, scale).await?,
-            What::All => Vec::new(),
+            What::Growth => growth::measure(&stack, scale).await?,
+            What::Rivals => rivals::measure(&stack, scale).await?,
+            What::All | What::Report => Vec::new(),
         };
         rows.lock().unwrap_or_else(PoisonError::into_inner).extend(measured);
         stack.tidy().await?;

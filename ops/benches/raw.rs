@@ -87,6 +87,22 @@ impl Typesense {
         Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
     }
 
+    /// How many documents a collection, or the one behind an alias, holds; 0 where there is none.
+    pub(crate) async fn count(&self, collection: &str) -> anyhow::Result<u64> {
+        let answer = self.request(Method::GET, &format!("/collections/{collection}")).send().await?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(0);
+        }
+        let told: Value = answer.error_for_status()?.json().await?;
+        told["num_documents"].as_u64().with_context(|| format!("no num_documents in {told}"))
+    }
+
+    /// How many documents of a collection pass a filter.
+    pub(crate) async fn found(&self, collection: &str, filter: &str) -> anyhow::Result<u64> {
+        let found = self.search(&json!({ "collection": collection, "q": "*", "filter_by": filter })).await?;
+        found["found"].as_u64().with_context(|| format!("nothing found in {found}"))
+    }
+
     /// All documents of a collection, one a line.
     pub(crate) async fn export(&self, collection: &str) -> anyhow::Result<Bytes> {
         let call = self.request(Method::GET, &format!("/collections/{collection}/documents/export"));

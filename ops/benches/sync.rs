@@ -141,14 +141,14 @@ async fn sweep(stack: &Stack, source: &Source) -> anyhow::Result<Settings> {
 }
 
 /// A table in a database of its own.
-struct Source {
-    url: String,
-    pool: PgPool,
+pub(crate) struct Source {
+    pub(crate) url: String,
+    pub(crate) pool: PgPool,
     rows: usize,
 }
 
 impl Source {
-    async fn fill(stack: &Stack, rows: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn fill(stack: &Stack, rows: usize) -> anyhow::Result<Self> {
         let url = stack.database("source").await?;
         let pool = stack::pool(&url, 2).await?;
         sqlx::raw_sql(
@@ -246,14 +246,14 @@ fn async_channel(waiting: usize) -> (mpsc::Sender<Bytes>, std::sync::Arc<tokio::
 }
 
 /// Sync jobs from the source into the bench's Typesense.
-struct Jobs {
-    operator: Connection,
+pub(crate) struct Jobs {
+    pub(crate) operator: Connection,
     profile_id: Value,
-    typesense: Typesense,
+    pub(crate) typesense: Typesense,
 }
 
 impl Jobs {
-    async fn new(stack: &Stack, operator: Connection, source: &Source) -> anyhow::Result<Self> {
+    pub(crate) async fn new(stack: &Stack, operator: Connection, source: &Source) -> anyhow::Result<Self> {
         let typesense = stack.typesense.clone();
         let url = source.url.clone();
         operator.post("/v1/clients", &json!({ "name": "bench", "url": url })).await?;
@@ -267,7 +267,7 @@ impl Jobs {
     }
 
     /// `more` adds to the job's properties.
-    async fn make_of(&self, what: &str, more: Value) -> anyhow::Result<Value> {
+    pub(crate) async fn make_of(&self, what: &str, more: Value) -> anyhow::Result<Value> {
         let name = format!("tidewell_bench_sync_{}_{what}", std::process::id());
         self.typesense.remember(&name);
         self.typesense.remember(&format!("{name}_v1"));
@@ -294,14 +294,19 @@ impl Jobs {
 
     /// Runs a job; how long that took by its own account. It must have imported so many rows.
     async fn run(&self, job: &Value, imports: usize, work: &mut Process) -> anyhow::Result<Duration> {
-        let path = format!("/typesense/sync-jobs/{}/run?wait=true", job["id"].as_str().unwrap_or_default());
-        let ended: Value = serde_json::from_slice(&self.operator.search(&path, Bytes::new()).await?)?;
+        let ended = self.begin(job, true).await?;
         work.check()?;
         let run = &ended["data"];
         if run["status"] != "success" || run["imported_count"] != imports {
             bail!("not the run that was expected: {run}");
         }
         Ok(Duration::from_millis(run["elapsed_ms"].as_u64().unwrap_or_default()))
+    }
+
+    /// Asks for a run, and waits until it has ended where `wait` says so; the answer.
+    pub(crate) async fn begin(&self, job: &Value, wait: bool) -> anyhow::Result<Value> {
+        let path = format!("/typesense/sync-jobs/{}/run?wait={wait}", job["id"].as_str().unwrap_or_default());
+        Ok(serde_json::from_slice(&self.operator.run(&path).await?)?)
     }
 
     async fn drop_collection(&self, job: &Value) -> anyhow::Result<()> {

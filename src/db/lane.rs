@@ -169,27 +169,33 @@ pub async fn has_work(pool: &PgPool, lane: Lane) -> Result<bool, sqlx::Error> {
 }
 
 /// Lanes that have something to do and nobody who does it, some of them where there are many. The scan that correctness rests on:
-/// it trusts no message.
+/// it trusts no message, and no counter. It steps from index to index within the outbox's own key, so it costs what waits, however
+/// many indexes there are.
 pub async fn unattended(pool: &PgPool, limit: i64) -> Result<Vec<Lane>, sqlx::Error> {
-    sqlx::query_as(
-        "with behind as (
-             select index_id
-             from (select index_id, sum(accepted) as accepted from tidewell.backlogs group by index_id) as accepted
-             join (select index_id, sum(settled) as settled from tidewell.lanes group by index_id) as settled using (index_id)
-             where accepted > settled
+    let unattended = sqlx::query_as(
+        "with recursive behind as (
+             (select index_id from tidewell.outbox order by index_id limit 1)
+             union all
+             select (select index_id from tidewell.outbox where index_id > behind.index_id order by index_id limit 1)
+             from behind where index_id is not null
+         ), shuffled as materialized (
+             select index_id from behind where index_id is not null order by random()
          )
          select index_id, lane
-         from behind join tidewell.lanes using (index_id)
-         where leased_until < clock_timestamp()
-           and (exists (select from tidewell.outbox
-                        where outbox.index_id = lanes.index_id and outbox.lane = lanes.lane and not retrying)
-             or exists (select from tidewell.outbox
-                        where outbox.index_id = lanes.index_id and outbox.lane = lanes.lane and retrying
-                          and next_retry_at <= clock_timestamp()))
-         order by random()
+         from shuffled
+         cross join lateral (
+             select lane from tidewell.lanes
+             where lanes.index_id = shuffled.index_id and leased_until < clock_timestamp()
+               and (exists (select from tidewell.outbox
+                            where outbox.index_id = lanes.index_id and outbox.lane = lanes.lane and not retrying)
+                 or exists (select from tidewell.outbox
+                            where outbox.index_id = lanes.index_id and outbox.lane = lanes.lane and retrying
+                              and next_retry_at <= clock_timestamp()))
+             -- Keeps the lanes of other indexes out: without it, all of them may be read first.
+             offset 0
+         ) as unattended
          limit $1",
-    )
-    .bind(limit)
-    .fetch_all(pool)
-    .await
+    );
+    // Planned anew each time: a plan made while the outbox was empty reads all of it when it is full.
+    unattended.persistent(false).bind(limit).fetch_all(pool).await
 }

@@ -236,8 +236,8 @@ pub struct Due {
     pub now: DateTime<Utc>,
 }
 
-/// Takes a job that is due and has no run, to be given one in the same transaction; skips what others have taken.
-pub async fn take_due(conn: &mut PgConnection) -> Result<Option<Due>, sqlx::Error> {
+/// Takes jobs that are due and have no run, `limit` at most, to be given one in the same transaction; skips what others have taken.
+pub async fn take_due(conn: &mut PgConnection, limit: i64) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as(concat!(
         "select ",
         columns!(),
@@ -249,9 +249,10 @@ pub async fn take_due(conn: &mut PgConnection) -> Result<Option<Due>, sqlx::Erro
             and not exists (select from public.typesense_sync_runs
                             where job_id = typesense_sync_jobs.id and status in ('queued', 'running', 'paused'))
           order by next_sync_at
-          limit 1 for update of typesense_sync_jobs skip locked"
+          limit $1 for update of typesense_sync_jobs skip locked"
     ))
-    .fetch_optional(conn)
+    .bind(limit)
+    .fetch_all(conn)
     .await
 }
 

@@ -1,39 +1,45 @@
 //! Figures, and how they are shown.
 
+mod machine;
+mod plot;
+mod results;
+
 use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use results::{load, write};
 
 /// One figure.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Row {
-    name: String,
-    value: f64,
-    limit: Option<f64>,
-    ratio: Option<f64>,
-    unit: &'static str,
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) limit: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) unit: String,
     /// What the limit is, and the settings that it was measured with; for people.
-    #[serde(skip)]
-    note: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) note: String,
 }
 
 impl Row {
     /// Something of which more is better; the ratio is value ÷ limit.
-    pub(crate) fn rate(name: &str, value: f64, limit: f64, unit: &'static str) -> Self {
+    pub(crate) fn rate(name: &str, value: f64, limit: f64, unit: &str) -> Self {
         Self::new(name, value, Some(limit), Some(value / limit), unit)
     }
 
     /// Something of which less is better; the ratio is limit ÷ value, so that higher is better here, too.
-    pub(crate) fn bound(name: &str, value: f64, limit: f64, unit: &'static str) -> Self {
-        Self::new(name, value, Some(limit), Some(limit / value), unit)
+    pub(crate) fn bound(name: &str, value: f64, limit: f64, unit: &str) -> Self {
+        Self::new(name, value, Some(limit), Some(limit / value).filter(|ratio| ratio.is_finite()), unit)
     }
 
     /// Something that has no limit of its own.
-    pub(crate) fn plain(name: &str, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn plain(name: &str, value: f64, unit: &str) -> Self {
         Self::new(name, value, None, None, unit)
     }
 
-    fn new(name: &str, value: f64, limit: Option<f64>, ratio: Option<f64>, unit: &'static str) -> Self {
-        Self { name: name.to_owned(), value, limit, ratio, unit, note: String::new() }
+    fn new(name: &str, value: f64, limit: Option<f64>, ratio: Option<f64>, unit: &str) -> Self {
+        Self { name: name.to_owned(), value, limit, ratio, unit: unit.to_owned(), note: String::new() }
     }
 
     pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
@@ -52,7 +58,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     for row in rows {
         let limit = row.limit.map(digits).unwrap_or_default();
         let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-        table.add_row([&row.name, &digits(row.value), &limit, &ratio, row.unit, &row.note]);
+        table.add_row([&row.name, &digits(row.value), &limit, &ratio, &row.unit, &row.note]);
     }
     for column in table.column_iter_mut().skip(1).take(3) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -61,7 +67,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
 }
 
 /// Three digits that count, or all before the point.
-fn digits(number: f64) -> String {
+pub(crate) fn digits(number: f64) -> String {
     let decimals = match number.abs() {
         100.0.. => 0,
         10.0.. => 1,
