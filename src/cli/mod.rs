@@ -7,6 +7,7 @@ mod client_tables;
 mod database;
 mod dead_letter;
 mod dev;
+mod doctor;
 mod gateway_key;
 mod index;
 mod input;
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     },
     /// Show how things stand
     Status,
+    /// Check a deployment, and say what to fix
+    Doctor(doctor::Args),
     /// Organizations: the tenants
     #[command(subcommand)]
     Org(organization::Command),
@@ -114,6 +117,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Migrate { print: false } => process::migrate(session).await,
         Command::Migrate { print: true } => process::print_migrations(session),
         Command::Status => status::run(session).await,
+        Command::Doctor(args) => doctor::run(session, args).await,
         Command::Org(command) => organization::run(session, command).await,
         Command::Index(command) => index::run(session, command).await,
         Command::Reindex(args) => reindex::run(session, args).await,

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod activity;
 pub mod backlog;
 pub mod changes;
+pub mod checkup;
 pub mod client;
 pub mod clock;
 mod copy;
