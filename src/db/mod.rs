@@ -33,6 +33,7 @@ pub mod quota;
 pub mod rate;
 pub mod reindex;
 pub mod reseal;
+pub mod restore;
 pub mod settlement;
 pub mod status;
 pub mod sync;
