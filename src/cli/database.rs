@@ -17,6 +17,13 @@ const FEW: u32 = 2;
 impl Session {
     /// The control database, ready to be used: the one that the settings name, else that of this folder's `tidewell dev`.
     pub(super) async fn database(&self) -> anyhow::Result<PgPool> {
+        let pool = self.database_as_it_is().await?;
+        refuse_unmigrated(&pool).await?;
+        Ok(pool)
+    }
+
+    /// The same, whatever is in it.
+    pub(super) async fn database_as_it_is(&self) -> anyhow::Result<PgPool> {
         let (url, hint) = match (&self.config.database_url, DevJson::read(Path::new(super::dev::FOLDER))?) {
             (Some(url), _) => (url.clone(), "check TIDEWELL_DATABASE_URL"),
             (None, Some(dev)) => (dev.database_url, "is `tidewell dev` running in this folder?"),
@@ -25,9 +32,7 @@ impl Session {
             ),
         };
         connect(&url).await.with_context(|| format!("the database does not answer: {hint}"))?;
-        let pool = db::connect_lazily(&url, FEW)?;
-        refuse_unmigrated(&pool).await?;
-        Ok(pool)
+        Ok(db::connect_lazily(&url, FEW)?)
     }
 }
 

@@ -7,6 +7,7 @@ mod client_tables;
 mod database;
 mod dead_letter;
 mod dev;
+mod doctor;
 mod gateway_key;
 mod index;
 mod input;
@@ -19,6 +20,7 @@ mod person;
 mod plan;
 mod process;
 mod reindex;
+mod restored;
 mod sealing;
 mod shutdown;
 mod status;
@@ -59,6 +61,10 @@ pub(crate) enum Command {
     },
     /// Show how things stand
     Status,
+    /// Check a deployment, and say what to fix
+    Doctor(doctor::Args),
+    /// After an older backup of the database was restored: find what Typesense holds beyond it, and mend it
+    Restored(restored::Args),
     /// Organizations: the tenants
     #[command(subcommand)]
     Org(organization::Command),
@@ -114,6 +120,8 @@ pub(crate) async fn run(session: &Session, command: &Command) -> anyhow::Result<
         Command::Migrate { print: false } => process::migrate(session).await,
         Command::Migrate { print: true } => process::print_migrations(session),
         Command::Status => status::run(session).await,
+        Command::Doctor(args) => doctor::run(session, args).await,
+        Command::Restored(args) => restored::run(session, args).await,
         Command::Org(command) => organization::run(session, command).await,
         Command::Index(command) => index::run(session, command).await,
         Command::Reindex(args) => reindex::run(session, args).await,

@@ -147,6 +147,11 @@ impl Embedders {
         }
     }
 
+    /// Whether the local model's files are on this machine: else they are fetched when it is first asked for.
+    pub fn has_local_model(&self) -> bool {
+        weights::are_there(self.options.local_model.as_deref(), &self.options.cache)
+    }
+
     /// The models that are away, each with what is wrong.
     pub fn troubles(&self) -> Vec<(String, String)> {
         let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);

@@ -49,6 +49,12 @@ pub(super) async fn files(folder: Option<&Path>, cache: &Path) -> Result<Files, 
     Ok(Files { weights: read(WEIGHTS).await?, tokenizer: read(TOKENIZER).await? })
 }
 
+/// Whether they are where [`files`] would read them, so that nothing has to be fetched.
+pub(super) fn are_there(folder: Option<&Path>, cache: &Path) -> bool {
+    let folder = folder.map_or_else(|| cache.join(FOLDER), Path::to_owned);
+    FILES.iter().all(|(name, _)| folder.join(name).is_file())
+}
+
 fn unpack(wheels: &[&Path], staging: &Path) -> Result<PathBuf, wheels::Error> {
     let folder = staging.join(FOLDER);
     make_folder(&MODEL, &folder)?;

@@ -4,6 +4,7 @@ mod collection;
 mod documents;
 mod error;
 mod nodes;
+mod room;
 mod search;
 
 use std::{sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 pub use collection::{CollectionInfo, NewCollection};
 pub use documents::{Imported, LineResult, goes_by_path, naming};
 pub use error::Error;
+pub use room::Room;
 pub use search::{Found, SearchResult};
 
 use self::nodes::{Answer, Nodes};

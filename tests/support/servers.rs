@@ -75,6 +75,12 @@ pub async fn own_postgres() -> OwnServers {
     OwnServers { servers: start(&folder, true, false).await, _folder: folder }
 }
 
+/// As [`own_servers`], with a PostgreSQL that keeps what it has committed on disk, as one in production does.
+pub async fn durable_servers() -> OwnServers {
+    let folder = Folder::make("servers");
+    OwnServers { servers: start_with(&folder, Some(true), true).await, _folder: folder }
+}
+
 impl OwnServers {
     pub fn typesense_url(&self) -> String {
         typesense(&self.servers).url()
@@ -116,6 +122,11 @@ fn typesense(servers: &Servers) -> &Typesense {
 }
 
 async fn start(folder: &Folder, postgres: bool, typesense: bool) -> Servers {
+    start_with(folder, postgres.then_some(false), typesense).await
+}
+
+/// `postgres`: whether it is to survive a power cut, where it is started.
+async fn start_with(folder: &Folder, postgres: Option<bool>, typesense: bool) -> Servers {
     let home = var_os("HOME").map(PathBuf::from);
     let settings = [
         ("max_connections", "500"),
@@ -128,8 +139,8 @@ async fn start(folder: &Folder, postgres: bool, typesense: bool) -> Servers {
         cache: var_os("TIDEWELL_CACHE").map_or_else(|| default_cache(home.as_deref()), PathBuf::from),
         dir: folder.path.clone(),
         fresh: false,
-        postgres: postgres.then(|| PostgresOptions {
-            fsync: false,
+        postgres: postgres.map(|fsync| PostgresOptions {
+            fsync,
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         }),
         typesense: typesense.then(TypesenseOptions::default),

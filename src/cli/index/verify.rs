@@ -43,7 +43,7 @@ pub(super) async fn run(session: &Session, pool: &PgPool, args: &Args) -> anyhow
 
 impl Session {
     /// The Typesense that is projected into: the one that the settings name, else that of this folder's `tidewell dev`.
-    fn typesense(&self) -> anyhow::Result<Client> {
+    pub(in crate::cli) fn typesense(&self) -> anyhow::Result<Client> {
         let settings = (&self.config.typesense_url, &self.config.typesense_api_key);
         let (url, key) = match (settings, DevJson::read(Path::new(dev::FOLDER))?) {
             ((Some(url), Some(key)), _) => (url.clone(), key.clone()),
