@@ -79,8 +79,9 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
         drift::reproject(&mut tx, flight.index_id, stale).await?;
         tx.commit().await?;
     }
-    match (flight.outlived, flight.confirmed) {
-        (true, true) => db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await,
+    // What was found can't be judged for good before the record has what it may have overwritten.
+    match (flight.outlived && !flight.is_overtaken, flight.confirmed) {
+        (true, true) => db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await.map(drop),
         (true, false) => db::flight::confirm(&worker.pool, flight.id).await,
         (false, _) => Ok(()),
     }

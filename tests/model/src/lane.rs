@@ -44,7 +44,7 @@ pub enum Rule {
     OlderWritesWait,
     /// A tombstone stays while something older of its document may arrive.
     Tombstones,
-    /// A row that dies although it may have been applied leaves a repair behind.
+    /// A row that dies after more than one attempt leaves a repair behind: it may have been applied.
     RepairAfterDeath,
 }
 

@@ -35,7 +35,7 @@ pub(super) fn settle(lane: &Lane, state: &mut State, settling: Settling) {
                 Outcome::Failed if !is_last => {
                     enqueue(state, Row { retrying: true, attempts: row.attempts + 1, ..row });
                 }
-                Outcome::Refused | Outcome::Failed => bury(lane, state, row, outcome),
+                Outcome::Refused | Outcome::Failed => bury(lane, state, row),
             }
         }
         if ends_older {
@@ -69,7 +69,7 @@ fn record(state: &mut State, row: Row) {
     });
 }
 
-fn bury(lane: &Lane, state: &mut State, row: Row, outcome: Outcome) {
+fn bury(lane: &Lane, state: &mut State, row: Row) {
     let recorded = state.record.map_or(0, |record| record.version);
     if row.operation == Operation::Reproject {
         state.letters.push(Letter { version: recorded, operation: row.operation });
@@ -81,7 +81,7 @@ fn bury(lane: &Lane, state: &mut State, row: Row, outcome: Outcome) {
     let before = state.record.unwrap_or(Record { version: 0, accepted_version: 0, is_there: false });
     let remembered = if lane.keeps(Rule::AcceptedVersion) { row.version } else { before.accepted_version };
     state.record = Some(Record { accepted_version: before.accepted_version.max(remembered), ..before });
-    if outcome == Outcome::Failed && lane.keeps(Rule::RepairAfterDeath) {
+    if row.attempts > 0 && lane.keeps(Rule::RepairAfterDeath) {
         reproject(state);
     }
 }
