@@ -89,7 +89,10 @@ async fn a_row_that_dies_after_it_may_have_been_applied_has_its_document_written
     for id in ["tried", "fresh"] {
         tenant.client.put(DOCUMENTS, &json!({ "id": id, "title": "x" })).await.expect(202);
     }
-    sqlx::query("update tidewell.outbox set attempts = 3 where document_id = 'tried'").execute(&pool).await.expect("tried");
+    sqlx::query("update tidewell.outbox set attempts = 3 where document_id = 'tried'")
+        .execute(&pool)
+        .await
+        .expect("tried");
     let rows: Vec<(Uuid, i16, i64)> =
         sqlx::query_as("select index_id, lane, version from tidewell.outbox").fetch_all(&pool).await.expect("rows");
     let mut repairs = vec![];

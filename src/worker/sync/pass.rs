@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    compare::Piece,
     import::{Importer, Refusal},
-    scan::{Piece, Scan},
+    scan::Scan,
     stop::Stop,
 };
 use crate::{

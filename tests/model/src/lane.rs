@@ -14,8 +14,8 @@ mod worker;
 
 use stateright::{Model, Property};
 
-pub use self::state::{Operation, State};
 use self::state::{FlightId, Version};
+pub use self::state::{Operation, State};
 
 /// A rule of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use tidewell_model::lane::{
 /// Every sequence of so many writes.
 fn scripts(length: usize) -> Vec<Vec<Operation>> {
     (0..length).fold(vec![vec![]], |shorter, _| {
-        let longer = |script: &Vec<Operation>| [Upsert, Unfit, Delete].map(|last| [script.as_slice(), &[last]].concat());
+        let longer =
+            |script: &Vec<Operation>| [Upsert, Unfit, Delete].map(|last| [script.as_slice(), &[last]].concat());
         shorter.iter().flat_map(longer).collect()
     })
 }
@@ -27,7 +28,11 @@ fn break_rule(rule: Rule, script: &[Operation], faults: u8, redrives: u8, proper
     let lane = |broken| Lane { scripts: vec![script.to_vec()], faults, redrives, broken };
     let until = || HasDiscoveries::AnyOf([property].into());
     let broken = lane(Some(rule)).checker().finish_when(until()).spawn_bfs().join();
-    assert!(broken.discovery(property).is_some(), "{property} holds without {rule:?}, in {} states", broken.unique_state_count());
+    assert!(
+        broken.discovery(property).is_some(),
+        "{property} holds without {rule:?}, in {} states",
+        broken.unique_state_count()
+    );
 }
 
 const NEWEST: &str = "The newest write wins, for ever";

@@ -116,8 +116,7 @@ pub(super) fn is_prunable(lane: &Lane, state: &State) -> bool {
     if state.writes.iter().any(is_committing) || state.redriving.is_some() {
         return false;
     }
-    let is_awaited = !state.letters.is_empty()
-        || !state.flights.is_empty()
-        || state.outbox.iter().any(|row| is_older(row.place));
+    let is_awaited =
+        !state.letters.is_empty() || !state.flights.is_empty() || state.outbox.iter().any(|row| is_older(row.place));
     !is_awaited || !lane.keeps(Rule::Tombstones)
 }

@@ -22,7 +22,11 @@ pub(super) fn land(state: &mut State, id: FlightId) {
 /// Answers a request; where nobody waits for it any more, it is gone.
 pub(super) fn answer(state: &mut State, id: FlightId, outcome: Outcome) {
     if state.is_awaited(id) {
-        state.requests.iter_mut().filter(|request| request.flight == id).for_each(|request| request.answer = Some(outcome));
+        state
+            .requests
+            .iter_mut()
+            .filter(|request| request.flight == id)
+            .for_each(|request| request.answer = Some(outcome));
     } else {
         state.requests.retain(|request| request.flight != id);
     }

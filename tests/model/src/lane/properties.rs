@@ -26,10 +26,14 @@ pub(super) fn all() -> Vec<Property<Lane>> {
             first.is_some_and(|first| state.writes[first..].iter().any(is(Accepting::Committed)))
         }),
         Property::sometimes("an older version lands over a newer one", |_, state: &State| {
-            state.record.is_some_and(|record| record.is_there && state.engine.is_some_and(|found| found < record.version))
+            state
+                .record
+                .is_some_and(|record| record.is_there && state.engine.is_some_and(|found| found < record.version))
         }),
         Property::sometimes("a deleted document is revived", |_, state: &State| {
-            state.record.is_some_and(|record| is_tombstone(record) && state.engine.is_some_and(|found| found < record.version))
+            state
+                .record
+                .is_some_and(|record| is_tombstone(record) && state.engine.is_some_and(|found| found < record.version))
         }),
         Property::sometimes("a late delete takes a document away", |_, state: &State| {
             state.engine.is_none() && recorded(state).is_some()
@@ -103,7 +107,9 @@ fn has_refused_repair(state: &State) -> bool {
 
 fn is_repairing(at: &At) -> bool {
     match at {
-        At::Awaiting { batch, .. } => batch.item.as_ref().is_some_and(|item| item.row.operation == Operation::Reproject),
+        At::Awaiting { batch, .. } => {
+            batch.item.as_ref().is_some_and(|item| item.row.operation == Operation::Reproject)
+        }
         _ => false,
     }
 }

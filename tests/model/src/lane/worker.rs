@@ -98,7 +98,8 @@ pub(super) fn open(lane: &Lane, state: &mut State, worker: usize, mut drain: Dra
 /// Sends the request, unless its flight's deadline has passed.
 pub(super) fn send(lane: &Lane, state: &mut State, worker: usize, mut drain: Drain) {
     let At::Opened { batch, flight } = drain.at else { return };
-    let is_in_time = !lane.keeps(Rule::Flight) || state.flight(flight).is_some_and(|flight| flight.phase == Phase::Open);
+    let is_in_time =
+        !lane.keeps(Rule::Flight) || state.flight(flight).is_some_and(|flight| flight.phase == Phase::Open);
     if !is_in_time {
         state.flights.retain(|other| other.id != flight);
         return restart(state, worker);
