@@ -49,9 +49,10 @@ pub async fn confirm(pool: &PgPool, id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query("update tidewell.flights set confirmed = true where id = $1").bind(id).execute(pool).await.map(drop)
 }
 
-/// Forgets a flight: its request was answered in full, or never left.
-pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from tidewell.flights where id = $1").bind(id).execute(conn).await.map(drop)
+/// Forgets a flight: its request was answered in full, or never left. False where it was forgotten before.
+pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let closed = sqlx::query("delete from tidewell.flights where id = $1").bind(id).execute(conn).await?;
+    Ok(closed.rows_affected() == 1)
 }
 
 /// Whether a request to a collection is under way, or in doubt.
@@ -76,6 +77,8 @@ pub struct Doubted {
     pub outlived: bool,
     /// It was looked at since it was outlived.
     pub confirmed: bool,
+    /// A newer version of one of its documents is under way: it may have been overwritten by this one, and not be in the record yet.
+    pub is_overtaken: bool,
 }
 
 /// Takes the next doubted flight whose documents are due to be read back, and sets when they are due again. Two readers don't
@@ -87,7 +90,12 @@ pub async fn next_doubted(pool: &PgPool, every: Duration) -> Result<Option<Doubt
          where id = (select id from tidewell.flights where next_read_at <= clock_timestamp()
                      order by next_read_at limit 1 for update skip locked)
          returning id, index_id, collection, document_ids, worker, doubted_until,
-                   doubted_until <= clock_timestamp() as outlived, confirmed",
+                   doubted_until <= clock_timestamp() as outlived, confirmed,
+                   exists (select from tidewell.flights as other,
+                                       unnest(other.document_ids, other.versions) as newer (id, version),
+                                       unnest(flights.document_ids, flights.versions) as own (id, version)
+                           where other.index_id = flights.index_id and newer.id = own.id and newer.version > own.version)
+                       as is_overtaken",
     )
     .bind(every.as_secs_f64())
     .fetch_optional(pool)

@@ -49,8 +49,8 @@ impl Settlement {
 }
 
 /// Moves projected rows into the record, lists their documents for versions that are not live, and moves the others to where they wait or rest. The caller renews the lease in the same
-/// transaction, which is what fences this.
-pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
+/// transaction, which is what fences this, and counts the repairs that were asked for in the backlog: gives their number.
+pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<i64, sqlx::Error> {
     if !settlement.projected.is_empty() {
         sqlx::query(
             "with projected as (
@@ -108,10 +108,10 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
     if !settlement.retries.is_empty() {
         retry(conn, lane, settlement).await?;
     }
-    if !settlement.deaths.is_empty() {
-        bury(conn, lane, settlement).await?;
+    match settlement.deaths.is_empty() {
+        true => Ok(0),
+        false => bury(conn, lane, settlement).await,
     }
-    Ok(())
 }
 
 async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
@@ -138,9 +138,11 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
     .map(drop)
 }
 
-async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
+/// Makes dead letters of rows. One that was tried before may have been applied, though no answer said so: its document is written again
+/// as the record has it.
+async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<i64, sqlx::Error> {
     let deaths = &settlement.deaths;
-    sqlx::query(
+    sqlx::query_scalar(
         "with died as (
              delete from tidewell.outbox
              using unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::uuid[])
@@ -154,19 +156,25 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
              select $1, document_id, 0, max(version), now() from died where operation <> 'reproject' group by document_id
              on conflict (index_id, document_id) do update
              set accepted_version = greatest(documents.accepted_version, excluded.accepted_version)
+         ), repaired as (
+             insert into tidewell.outbox (index_id, lane, operation, document_id)
+             select $1, $2, 'reproject', document_id from died where attempts > 0 and operation <> 'reproject'
+             returning document_id
+         ), buried as (
+             insert into tidewell.dead_letters (id, organization_id, index_id, document_id, job_id, operation, version, body,
+                 error_code, error_message, error_signature, attempts, first_failed_at)
+             select letter_id, indexes.organization_id, $1, died.document_id, job_id, operation,
+                    -- A repair is about the record: its own version would count as newer than writes that are.
+                    case operation when 'reproject' then coalesce(documents.version, 0) else died.version end,
+                    case operation when 'reproject' then documents.body else died.body end,
+                    code, message, signature, attempts + 1, coalesce(first_failed_at, now())
+             from died
+             join tidewell.indexes on indexes.id = $1
+             left join lateral (
+                 select version, body from tidewell.documents
+                 where index_id = $1 and document_id = died.document_id limit 1) as documents on true
          )
-         insert into tidewell.dead_letters (id, organization_id, index_id, document_id, job_id, operation, version, body,
-             error_code, error_message, error_signature, attempts, first_failed_at)
-         select letter_id, indexes.organization_id, $1, died.document_id, job_id, operation,
-                -- A repair is about the record: its own version would count as newer than writes that are.
-                case operation when 'reproject' then coalesce(documents.version, 0) else died.version end,
-                case operation when 'reproject' then documents.body else died.body end,
-                code, message, signature, attempts + 1, coalesce(first_failed_at, now())
-         from died
-         join tidewell.indexes on indexes.id = $1
-         left join lateral (
-             select version, body from tidewell.documents
-             where index_id = $1 and document_id = died.document_id limit 1) as documents on true",
+         select count(*) from repaired",
     )
     .bind(lane.index_id)
     .bind(lane.lane)
@@ -176,7 +184,6 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
     .bind(deaths.iter().map(|row| row.message.as_str()).collect::<Vec<_>>())
     .bind(deaths.iter().map(|row| row.signature.as_str()).collect::<Vec<_>>())
     .bind(deaths.iter().map(|row| row.letter_id).collect::<Vec<_>>())
-    .execute(conn)
+    .fetch_one(conn)
     .await
-    .map(drop)
 }

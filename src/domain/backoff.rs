@@ -29,6 +29,8 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -40,6 +42,19 @@ mod tests {
                 let wait = backoff.after(attempt);
                 assert!(wait >= least && wait <= 2 * least, "attempt {attempt}: {wait:?}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_schedule_and_the_attempt_the_wait_is_bounded_and_never_shrinks(
+            base in 1..100_000u64, times in 1..1000u64, attempt in 1..=u32::from(i16::MAX.unsigned_abs()),
+        ) {
+            let (base, cap) = (Duration::from_millis(base), Duration::from_millis(base * times));
+            let least = |attempt: u32| base.saturating_mul(2u32.saturating_pow(attempt - 1)).min(cap);
+            let wait = Backoff { base, cap }.after(attempt);
+            prop_assert!(wait >= least(attempt) && wait <= 2 * least(attempt), "{wait:?}");
+            prop_assert!(least(attempt + 1) >= least(attempt));
         }
     }
 

@@ -173,6 +173,9 @@ impl<'a> Parser<'a> {
 }
 
 #[cfg(test)]
+mod evaluator;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -37,7 +37,38 @@ pub fn merge(document: &str, change: &str) -> Result<String, serde_json::Error> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::btree_map, prelude::*};
+    use serde_json::{Map, Value, json};
+
     use super::*;
+
+    fn objects() -> impl Strategy<Value = Map<String, Value>> {
+        let value = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+            ("[a-d\"\\\\]", any::<bool>()).prop_map(|(name, value)| json!({ name: [value, null] })),
+        ];
+        btree_map("[a-d\"\\\\\n]{1,2}", value, 0..6).prop_map(|fields| fields.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn a_merge_is_the_document_overlaid_by_the_change_without_its_nulls(document in objects(), change in objects()) {
+            let change_text = Value::Object(change.clone()).to_string();
+            let merged = merge(&serde_json::to_string_pretty(&document)?, &change_text)?;
+            prop_assert!(!merged.contains('\n'));
+            let mut expected = document;
+            for (name, value) in change {
+                match value {
+                    Value::Null => expected.remove(&name),
+                    value => expected.insert(name, value),
+                };
+            }
+            prop_assert_eq!(serde_json::from_str::<Map<String, Value>>(&merged)?, expected);
+            prop_assert_eq!(merge(&merged, &change_text)?, merged);
+        }
+    }
 
     fn merged(document: &str, change: &str) -> String {
         merge(document, change).expect("two objects")

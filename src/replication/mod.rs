@@ -48,6 +48,11 @@ pub struct Target {
     pub name: String,
 }
 
+/// Whether bytes are a message of `pgoutput`.
+pub fn is_message(bytes: &[u8]) -> bool {
+    pgoutput::read(bytes).is_ok()
+}
+
 /// A name as SQL takes it, whatever it holds.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -260,7 +260,8 @@ fn by_id(document: Value) -> Option<(String, Value)> {
     Some((document.get("id")?.as_str()?.to_owned(), document))
 }
 
-fn line_results(body: &[u8], lines: usize) -> Imported {
+/// Reads an import's answer: a result for each of its lines, whatever was answered.
+pub fn line_results(body: &[u8], lines: usize) -> Imported {
     #[derive(Deserialize)]
     struct Line {
         success: bool,

@@ -13,7 +13,7 @@ use reqwest::{Method, RequestBuilder, Url, header::HeaderValue};
 use serde::{Deserialize, de::DeserializeOwned};
 
 pub use collection::{CollectionInfo, NewCollection};
-pub use documents::{Imported, LineResult, goes_by_path, naming};
+pub use documents::{Imported, LineResult, goes_by_path, line_results, naming};
 pub use error::Error;
 pub use room::Room;
 pub use search::{Found, SearchResult};

@@ -119,6 +119,8 @@ fn reference(row: &Row) -> RowRef {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn row(id: &str, version: i64, operation: Operation, recorded_version: i64) -> Row {
@@ -189,5 +191,50 @@ mod tests {
         conditional.document_version = 10;
         let newer = compose(vec![row("a", 12, Operation::Upsert, 0), conditional], false, &HashMap::new());
         assert_eq!(sent(&newer), [("a", 12, 1)]);
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<Row>> {
+        let operations = proptest::sample::select(&[
+            Operation::Upsert,
+            Operation::Delete,
+            Operation::Reproject,
+            Operation::DeleteIfMatches,
+        ]);
+        proptest::collection::vec((0..3usize, operations), 0..12).prop_map(|kinds| {
+            let one = |(n, (document, operation)): (usize, (usize, Operation))| {
+                row(["a", "b", "c"][document], n as i64 + 1, operation, [0, 4, 20][document])
+            };
+            kinds.into_iter().enumerate().map(one).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn of_each_document_the_newest_write_goes_and_no_row_is_lost_or_taken_twice(
+            rows in rows(), in_flight in proptest::option::of(0..12i64),
+        ) {
+            let all: HashMap<i64, (String, i64)> =
+                rows.iter().map(|row| (row.version, (row.document_id.clone(), effective(row)))).collect();
+            let waiting: Vec<i64> =
+                rows.iter().filter(|row| row.operation == Operation::DeleteIfMatches).map(|row| row.version).collect();
+            let flying: HashMap<String, i64> = in_flight.map(|version| ("a".to_owned(), version)).into_iter().collect();
+            let batch = compose(rows, false, &flying);
+            let mut taken: Vec<i64> = batch.superseded.iter().map(|row| row.version).collect();
+            let mut documents = std::collections::HashSet::new();
+            for item in &batch.items {
+                prop_assert!(documents.insert(&item.document_id), "a document is in a request once");
+                prop_assert!(item.older.iter().all(|older| all[&older.version].1 <= item.document_version));
+                prop_assert!(flying.get(&item.document_id).is_none_or(|flying| item.document_version > *flying));
+                taken.extend(item.older.iter().chain([&item.row]).map(|row| row.version));
+            }
+            let count = taken.len();
+            taken.sort_unstable();
+            taken.dedup();
+            prop_assert_eq!(taken.len(), count);
+            for (version, (document_id, effective)) in &all {
+                let awaited = flying.get(document_id).is_some_and(|flying| effective <= flying);
+                prop_assert!(taken.contains(version) != awaited || waiting.contains(version), "row {version}");
+            }
+        }
     }
 }

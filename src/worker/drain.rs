@@ -78,6 +78,8 @@ pub(super) enum Error {
     Database(#[from] sqlx::Error),
     #[error("the lease was lost to another worker")]
     LeaseLost,
+    #[error("an answer came after its request had been given up for lost")]
+    AnsweredTooLate,
 }
 
 /// What comes after a batch.
@@ -342,12 +344,18 @@ impl<'a> Drain<'a> {
             db::flight::open(&mut tx, flight, &options.name, life).await?;
         }
         if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed, .. }) = &settling {
-            db::settlement::settle(&mut tx, self.lease.lane, settlement).await?;
-            if let Some(flight) = landed {
-                db::flight::close(&mut tx, *flight).await?;
+            let repairs = db::settlement::settle(&mut tx, self.lease.lane, settlement).await?;
+            // Nobody looks any more whether an older request has landed over this one: it has to be sent again.
+            if let Some(flight) = landed
+                && !db::flight::close(&mut tx, *flight).await?
+            {
+                return Err(Error::AnsweredTooLate);
             }
             // Last: other lanes want the same jobs.
             ages = db::job::apply(&mut tx, changes).await?;
+            if repairs > 0 {
+                db::backlog::add(&mut tx, self.index.id, repairs).await?;
+            }
             for (job_id, change) in changes {
                 tracing::debug!(%job_id, ?change, lane = self.lease.lane.lane, "settled");
             }

@@ -49,8 +49,8 @@ impl Worker {
         let drained = match drained {
             Ok(drained) => drained,
             Err(Error::Database(error)) => return Err(error),
-            Err(Error::LeaseLost) => {
-                tracing::warn!(index_id = %lane.index_id, lane = lane.lane, fence = lease.fence, "the lease was lost");
+            Err(error @ (Error::LeaseLost | Error::AnsweredTooLate)) => {
+                tracing::warn!(index_id = %lane.index_id, lane = lane.lane, fence = lease.fence, %error, "a drain broke off");
                 return Ok(Drained::Lost);
             }
         };

@@ -1,6 +1,7 @@
 //! Table sync: scheduled runs, each reading a source in ranges of keys and bringing a collection in line with it.
 
 mod collection;
+mod compare;
 mod live;
 mod pass;
 mod run;

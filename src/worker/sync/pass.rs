@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    compare::Piece,
     count_rows,
     import::{Importer, Refusal},
-    scan::{Piece, Scan},
+    scan::Scan,
     stop::Stop,
 };
 use crate::{
