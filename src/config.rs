@@ -44,6 +44,7 @@ pub struct Config {
     #[serde(with = "load::optional_text")]
     pub cache: Option<PathBuf>,
     pub database_connections: u32,
+    pub shutdown_delay_seconds: u32,
     pub body_mb_in_flight: u32,
     pub backlog_limit: u32,
     pub import_lines: u32,
@@ -106,6 +107,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8700)),
             cache: None,
             database_connections: 16,
+            shutdown_delay_seconds: 0,
             body_mb_in_flight: 64,
             backlog_limit: 1_000_000,
             import_lines: 1000,

@@ -42,9 +42,10 @@ pub(super) async fn serve(session: &Session) -> anyhow::Result<()> {
     };
     let plain_http = sealing::plain_http(config, PlainHttp::Nowhere);
     let state = http::State::new(pool.clone(), typesense, secrets, limits(config), plain_http, embedders(config)?);
+    let delay = Duration::from_secs(u64::from(config.shutdown_delay_seconds));
     tracing::info!(address = %listener.local_addr()?, "serving");
     let keys = ConsoleKeys::of(config, config.athena_key_12.as_deref());
-    session.journal.beside(&pool, &name(), front_end(listener, state, keys, shutdown)).await
+    session.journal.beside(&pool, &name(), front_end(listener, state, keys, delay, shutdown)).await
 }
 
 /// `tidewell work`.
@@ -53,7 +54,7 @@ pub(super) async fn work(session: &Session) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal("")?;
     let Some((pool, typesense)) = services(config, &shutdown).await? else { return Ok(()) };
     let name = name();
-    tracing::info!(worker = name, backend = typesense.base_url(), "working");
+    tracing::info!(worker = name, backend = typesense.addresses(), "working");
     if config.secret.is_none() {
         tracing::warn!("TIDEWELL_SECRET is not set: no table syncs run here");
     }
@@ -175,15 +176,18 @@ impl ConsoleKeys {
     }
 }
 
-/// Serves until `shutdown`, then lets the answers under way end.
+/// Serves until `shutdown` and `delay` more, in which whoever asks is told that this is about to stop; then lets the answers under way
+/// end.
 pub(super) async fn front_end(
     listener: TcpListener,
     state: http::State,
     keys: ConsoleKeys,
+    delay: Duration,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     http::install_recorder()?;
-    let stop = shutdown.clone();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
     let console = console::Options {
         api: http::api(state.clone()),
         pool: state.pool.clone(),
@@ -191,11 +195,14 @@ pub(super) async fn front_end(
         viewer_key: keys.viewer,
         shutdown: shutdown.clone(),
     };
-    let serving = axum::serve(listener, http::served(console::beside_api(console)))
-        .with_graceful_shutdown(async move { stop.cancelled().await })
+    let serving = axum::serve(listener, http::served(console::beside_api(console), &state))
+        .with_graceful_shutdown(async move { stopped.cancelled().await })
         .into_future();
     let out_of_patience = async {
         shutdown.cancelled().await;
+        state.retire();
+        tokio::time::sleep(delay).await;
+        stop.cancel();
         tokio::time::sleep(DRAIN).await;
     };
     let ended = CancellationToken::new();

@@ -31,6 +31,7 @@ mod plans;
 mod reindexing;
 mod request_id;
 mod responses;
+mod retiring;
 mod scoped_tokens;
 mod search;
 mod state;
@@ -76,8 +77,9 @@ pub fn api(state: State) -> Router {
 }
 
 /// The whole front end, as the network sees it: `routes` are the API's and the console's.
-pub fn served(routes: Router) -> Router {
+pub fn served(routes: Router, state: &State) -> Router {
     routes
+        .layer(middleware::from_fn_with_state(state.retiring.clone(), retiring::end_connections))
         .layer(middleware::from_fn(early::finish))
         .layer(CatchPanicLayer::custom(request_id::panicked))
         .layer(middleware::from_fn(observe::observe))

@@ -1,5 +1,6 @@
 //! Searching.
 
+use bytes::Bytes;
 use reqwest::{Method, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
@@ -75,9 +76,17 @@ impl Client {
             results: Vec<T>,
         }
         let path = format!("/multi_search?limit_multi_searches={}", searches.len());
-        let body = format!("{{\"searches\":[{}]}}", searches.join(","));
-        let call = self.request(Method::POST, &path).header(header::CONTENT_TYPE, "application/json").body(body);
-        self.send_json::<Answer<T>>(call).await.map(|answer| answer.results)
+        let body = Bytes::from(format!("{{\"searches\":[{}]}}", searches.join(",")));
+        let call = || {
+            let call = self.request(Method::POST, &path).header(header::CONTENT_TYPE, "application/json");
+            self.send_json::<Answer<T>>(call.body(body.clone()))
+        };
+        let answer = match call().await {
+            // The node has just died, and another one may be well.
+            Err(error) if error.broke_off() => call().await,
+            answer => answer,
+        };
+        answer.map(|answer| answer.results)
     }
 }
 

@@ -215,7 +215,7 @@ fn processes(
     let sealer = Sealer::new(master_secret, config.previous_secret.as_deref());
     let keys = process::ConsoleKeys::of(config, Some(&place.operator_key));
     let mut processes = JoinSet::new();
-    processes.spawn(process::front_end(listener, state, keys, stop.clone()));
+    processes.spawn(process::front_end(listener, state, keys, Duration::ZERO, stop.clone()));
     let stop = stop.clone();
     processes.spawn(async move {
         worker::run(pool.clone(), typesense, Some(sealer), embedders, options, stop).await;
