@@ -51,6 +51,7 @@ pub struct Config {
     #[serde(with = "load::optional_text")]
     pub cache: Option<PathBuf>,
     pub database_connections: u32,
+    pub shutdown_delay_seconds: u32,
     pub body_mb_in_flight: u32,
     pub connections: u32,
     pub requests_at_once: u32,
@@ -126,6 +127,7 @@ impl Default for Config {
             work_listen: None,
             cache: None,
             database_connections: 16,
+            shutdown_delay_seconds: 0,
             body_mb_in_flight: 64,
             connections: 900,
             requests_at_once: 500,

@@ -54,7 +54,7 @@ pub(super) async fn work(session: &Session) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal("")?;
     let Some((pool, typesense)) = services(config, &shutdown).await? else { return Ok(()) };
     let name = name();
-    tracing::info!(worker = name, backend = typesense.base_url(), "working");
+    tracing::info!(worker = name, backend = typesense.addresses(), "working");
     if config.secret.is_none() {
         tracing::warn!("TIDEWELL_SECRET is not set: no table syncs run here");
     }
@@ -208,7 +208,8 @@ impl ConsoleKeys {
     }
 }
 
-/// Serves until `shutdown`, then lets the answers under way end.
+/// Serves until `shutdown` and a delay more, in which whoever asks is told that this is about to stop; then lets the answers under way
+/// end.
 pub(super) async fn front_end(
     listener: TcpListener,
     state: http::State,
@@ -217,7 +218,7 @@ pub(super) async fn front_end(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     state.show();
-    let stop = shutdown.clone();
+    let stop = CancellationToken::new();
     let console = console::Options {
         api: http::api(state.clone()),
         pool: state.pool.clone(),
@@ -225,10 +226,13 @@ pub(super) async fn front_end(
         viewer_key: keys.viewer,
         shutdown: shutdown.clone(),
     };
-    let routes = http::served(console::beside_api(console), bounds.requests);
-    let serving = http::listen::serve(listener, routes, bounds.connections, stop);
+    let routes = http::served(console::beside_api(console), &state, bounds.requests);
+    let serving = http::listen::serve(listener, routes, bounds.connections, stop.clone());
     let out_of_patience = async {
         shutdown.cancelled().await;
+        state.retire();
+        tokio::time::sleep(bounds.shutdown_delay).await;
+        stop.cancel();
         tokio::time::sleep(DRAIN).await;
     };
     let ended = CancellationToken::new();
@@ -244,10 +248,11 @@ pub(super) async fn front_end(
     Ok(())
 }
 
-/// How much the front end does at a time.
+/// How much the front end does at a time, and how long it goes on once it is told to stop.
 pub(super) struct Bounds {
     connections: http::listen::Bounds,
     requests: usize,
+    shutdown_delay: Duration,
 }
 
 pub(super) fn bounds(config: &Config) -> Bounds {
@@ -258,7 +263,11 @@ pub(super) fn bounds(config: &Config) -> Bounds {
         head: seconds(config.head_seconds),
         stall: seconds(config.stall_seconds),
     };
-    Bounds { connections, requests: config.requests_at_once as usize }
+    Bounds {
+        connections,
+        requests: config.requests_at_once as usize,
+        shutdown_delay: seconds(config.shutdown_delay_seconds),
+    }
 }
 
 pub(super) fn limits(config: &Config) -> http::Limits {

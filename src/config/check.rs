@@ -24,6 +24,7 @@ impl Config {
     fn ranges(&self) -> Vec<String> {
         [
             ("database_connections", self.database_connections, 2..=10_000),
+            ("shutdown_delay_seconds", self.shutdown_delay_seconds, 0..=600),
             ("body_mb_in_flight", self.body_mb_in_flight, BODIES),
             ("backlog_limit", self.backlog_limit, 1..=u32::MAX),
             ("connections", self.connections, 1..=1_000_000),
@@ -116,9 +117,10 @@ impl Config {
         let plain_http =
             if self.athena_typesense_allow_http { PlainHttp::Everywhere } else { PlainHttp::OnThisMachine };
         if let Some(text) = &self.typesense_url
-            && let Err(fault) = backend::node_url(text, plain_http)
+            && let Err((position, fault)) = backend::listed_nodes(text, plain_http)
         {
-            faults.push(format!("{} {fault}", called("typesense_url")));
+            let one_of = if text.contains(',') { format!("address {} of ", position + 1) } else { String::new() };
+            faults.push(format!("{one_of}{} {fault}", called("typesense_url")));
         }
         if let Err(fault) = backend::service_url(&self.openai_base_url, plain_http) {
             faults.push(format!("{} {fault}", called("openai_base_url")));

@@ -124,3 +124,17 @@ fn plain_http_is_for_this_machine_unless_allowed() {
     }
     assert!(load("typesense_url = \"https://h\"", &[]).is_err(), "no key");
 }
+
+#[test]
+fn the_nodes_of_a_cluster_are_divided_by_commas_and_the_faulty_one_is_named() {
+    let with = |urls: &str| load("typesense_api_key = \"k\"", &[("TIDEWELL_TYPESENSE_URL", urls)]);
+    assert!(with("https://a:8108, https://b:8108,https://c:8108").is_ok());
+    assert_eq!(
+        with("https://a,https://b/path").err().unwrap(),
+        "address 2 of typesense_url (TIDEWELL_TYPESENSE_URL) must be like https://search.example.com:8108: leave out what follows the \
+         host and port"
+    );
+    for bad in ["https://a,", ",https://a", "https://a,https://A/", "https://a https://b"] {
+        assert!(with(bad).is_err(), "{bad}");
+    }
+}

@@ -30,6 +30,7 @@ pub use self::error::Error;
 pub use self::install::{Binaries, InstallError, ensure, install};
 pub use self::lock::holder;
 pub use self::pins::Server;
+pub use self::port::choose as choose_port;
 pub use self::postgres::{Postgres, PostgresOptions};
 pub use self::typesense::{Typesense, TypesenseOptions};
 pub use crate::wheels::default_cache;

@@ -15,12 +15,12 @@ pub(super) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A port that nobody listens on. Another may take it before its server does: then choose again.
+/// A port of the loopback interface that nobody listens on. Another may take it before its server does: then choose again.
 ///
 /// Taken from below the range of ephemeral ports where there is room: while a server is down, a
 /// client that keeps connecting to an ephemeral port can be given that very port as its own, is
 /// connected to itself, and the server can't come back.
-pub(super) fn choose() -> io::Result<u16> {
+pub fn choose() -> io::Result<u16> {
     let end = ephemeral_start();
     if end > LOWEST + 1_000 {
         for _ in 0..TRIES {

@@ -99,6 +99,12 @@ pub fn node_urls(texts: &[String], plain_http: PlainHttp, reach: &Policy) -> Res
     }
 }
 
+/// As [`node_urls`], of a text in which commas divide the addresses.
+pub fn listed_nodes(text: &str, plain_http: PlainHttp) -> Result<Vec<String>, (usize, String)> {
+    let texts: Vec<String> = text.split(',').map(|address| address.trim().to_owned()).collect();
+    node_urls(&texts, plain_http)
+}
+
 /// What is wrong with a key of Typesense's, if anything. The message does not repeat it.
 pub fn key_fault(key: &str) -> Option<String> {
     let sendable = (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());

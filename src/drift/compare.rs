@@ -63,8 +63,8 @@ impl<'a> Comparison<'a> {
         self.found.documents = recorded.len() as u64;
         let mut is_seen = vec![false; recorded.len()];
         // Without a collection nothing is seen.
-        if self.typesense.catch_up(self.collection).await? {
-            self.extra_and_stale(&recorded, &mut is_seen).await?;
+        if let Some(caught_up) = self.typesense.caught_up(self.collection).await? {
+            self.extra_and_stale(&caught_up, &recorded, &mut is_seen).await?;
         }
         if is_seen.contains(&false) {
             self.missing(&recorded, &is_seen).await?;
@@ -85,9 +85,14 @@ impl<'a> Comparison<'a> {
     }
 
     /// Reads the whole collection, and marks what is as it should be.
-    async fn extra_and_stale(&mut self, recorded: &[u64], is_seen: &mut [bool]) -> Result<(), Error> {
+    async fn extra_and_stale(
+        &mut self,
+        caught_up: &Client,
+        recorded: &[u64],
+        is_seen: &mut [bool],
+    ) -> Result<(), Error> {
         let mut suspects = Vec::new();
-        let mut documents = std::pin::pin!(self.typesense.field_of_all(self.collection, VERSION_FIELD).await?);
+        let mut documents = std::pin::pin!(caught_up.field_of_all(self.collection, VERSION_FIELD).await?);
         while let Some((id, version)) = documents.try_next().await? {
             match recorded.binary_search(&hash(&id, held_version(version.as_ref()))) {
                 Ok(place) => is_seen[place] = true,
@@ -147,11 +152,9 @@ impl<'a> Comparison<'a> {
     /// The versions of documents as the collection has them.
     async fn held(&self, ids: &[String]) -> Result<HashMap<String, Option<Value>>, Error> {
         // A node that was started again since the last look tells of the past until it has caught up.
-        if !self.typesense.catch_up(self.collection).await? {
-            return Ok(HashMap::new());
-        }
+        let Some(caught_up) = self.typesense.caught_up(self.collection).await? else { return Ok(HashMap::new()) };
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        Ok(self.typesense.field_of(self.collection, &ids, VERSION_FIELD).await?)
+        Ok(caught_up.field_of(self.collection, &ids, VERSION_FIELD).await?)
     }
 
     fn count(&mut self, kind: Kind, id: &str) {

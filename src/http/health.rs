@@ -28,9 +28,12 @@ async fn healthz() -> Answer<Health> {
 
 /// Say whether requests can be served
 ///
-/// The database decides. Typesense does not: writes are taken without it.
+/// The database decides. Typesense does not: writes are taken without it. A process that is about to stop says no, and still serves.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 200, body = Readiness), Unavailable))]
 async fn readyz(Shared(state): Shared<State>) -> Result<Answer<Readiness>, Error> {
+    if state.retiring.is_cancelled() {
+        return Err(Error::Unavailable { detail: "this process is about to stop".to_owned(), retry_after: 2 });
+    }
     let (fault, typesense) = tokio::join!(
         tokio::time::timeout(PROBED_WITHIN, db::fault(&state.pool)),
         tokio::time::timeout(PROBED_WITHIN, state.typesense.healthy()),

@@ -91,7 +91,7 @@ pub(super) async fn show(
     if !is_visible(&caller, job.organization_id, job.index_id) {
         return Err(Error::not_found("job"));
     }
-    let job = ended(job, wait, Job::has_ended, || db::job::find(&state.pool, id)).await?;
+    let job = ended(&state, job, wait, Job::has_ended, || db::job::find(&state.pool, id)).await?;
     let failed = job.dead + job.retrying > 0;
     let errors = if failed { db::job::failures(&state.pool, id, job.index_id).await? } else { Vec::new() };
     Ok(Answer(JobView::new(job, errors)))
@@ -102,8 +102,9 @@ fn is_visible(caller: &Caller, organization_id: Uuid, index_id: Uuid) -> bool {
         && caller.index_id().is_none_or(|bound| bound == index_id)
 }
 
-/// What is looked at until it has ended, or as it stands when the time is up.
+/// What is looked at until it has ended, or as it stands when the time is up or this front end is about to stop.
 async fn ended<T, F: Future<Output = Result<Option<T>, sqlx::Error>>>(
+    state: &State,
     mut job: T,
     wait: Duration,
     has_ended: fn(&T) -> bool,
@@ -111,8 +112,9 @@ async fn ended<T, F: Future<Output = Result<Option<T>, sqlx::Error>>>(
 ) -> Result<T, Error> {
     let deadline = Instant::now() + wait;
     let mut pause = FIRST_PAUSE;
-    while !has_ended(&job) && Instant::now() < deadline {
-        tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
+    while !has_ended(&job) && Instant::now() < deadline && !state.retiring.is_cancelled() {
+        let pausing = tokio::time::sleep_until(deadline.min(Instant::now() + pause));
+        state.retiring.run_until_cancelled(pausing).await;
         pause = LONGEST_PAUSE.min(pause * 3 / 2);
         job = look().await?.ok_or_else(|| Error::not_found("job"))?;
     }

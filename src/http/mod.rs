@@ -33,6 +33,7 @@ mod plans;
 mod reindexing;
 mod request_id;
 mod responses;
+mod retiring;
 mod scoped_tokens;
 mod search;
 mod state;
@@ -81,9 +82,10 @@ pub fn api(state: State) -> Router {
 
 /// The whole front end, as the network sees it: `routes` are the API's and the console's, of which so many requests are under way at
 /// one time.
-pub fn served(routes: Router, requests_at_once: usize) -> Router {
+pub fn served(routes: Router, state: &State, requests_at_once: usize) -> Router {
     let places = Arc::new(Semaphore::new(requests_at_once));
     routes
+        .layer(middleware::from_fn_with_state(state.retiring.clone(), retiring::end_connections))
         .layer(middleware::from_fn(early::finish))
         .layer(CatchPanicLayer::custom(request_id::panicked))
         .layer(middleware::from_fn_with_state(places, bounds::judge))

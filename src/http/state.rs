@@ -65,6 +65,8 @@ pub struct State {
     sealer: Option<Sealer>,
     search_clients: Cache<(Uuid, DateTime<Utc>), typesense::Client>,
     operator_key: Option<[u8; 32]>,
+    /// Cancelled once this front end is about to stop.
+    pub(super) retiring: CancellationToken,
 }
 
 impl State {
@@ -90,6 +92,7 @@ impl State {
             embedders,
             search_clients: Cache::new(MAX_SEARCH_CLIENTS),
             operator_key: secrets.operator_key.map(secret::hash),
+            retiring: CancellationToken::new(),
             pool,
             typesense,
             limits,
@@ -106,6 +109,12 @@ impl State {
             gauge!(metrics::BODY_BYTES.name).set(limit.saturating_sub(free) as f64);
         });
         metrics::show_pool("serve", &self.pool);
+    }
+
+    /// From now on `/readyz` says that this front end is about to stop, each connection ends with its next answer, and no answer waits
+    /// for a job any more.
+    pub fn retire(&self) {
+        self.retiring.cancel();
     }
 
     /// Writes down, until `shutdown` and once more then, which keys have been used and what searches have spent: never in a request's

@@ -94,10 +94,12 @@ enum Kind {
 
 impl Comparison<'_> {
     /// Compares; nothing is changed anywhere.
-    pub async fn run(mut self) -> Result<Drift, Error> {
-        if !self.typesense.catch_up(self.collection).await? {
-            return Err(Error::NotSynced);
-        }
+    pub async fn run(self) -> Result<Drift, Error> {
+        let caught_up = self.typesense.caught_up(self.collection).await?.ok_or(Error::NotSynced)?;
+        Comparison { typesense: &caught_up, ..self }.compare().await
+    }
+
+    async fn compare(mut self) -> Result<Drift, Error> {
         let refused: HashSet<String> = db::sync::settle::refused(self.pool, self.job_id).await?.into_iter().collect();
         let mut drift = Drift { refused: refused.len() as u64, ..Drift::default() };
         let (mut suspects, seen) = self.rows(&mut drift).await?;

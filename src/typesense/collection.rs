@@ -86,7 +86,8 @@ impl Client {
     /// Deletes a collection with all its documents; false where none has this name itself.
     pub async fn delete_collection(&self, name: &str) -> Result<bool, Error> {
         // Typesense would take an alias for the collection behind it.
-        if self.collection(name).await?.is_none() {
+        let Some(node) = self.caught_up(name).await? else { return Ok(false) };
+        if node.collection(name).await?.is_none() {
             return Ok(false);
         }
         let call = self.request(Method::DELETE, &format!("/collections/{}", segment(name)));

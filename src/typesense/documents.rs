@@ -125,20 +125,6 @@ impl Client {
         stream::iter(calls).buffer_unordered(4).try_collect().await
     }
 
-    /// Waits until everything that the node took for this collection before can be read; false where there is no such collection.
-    ///
-    /// A node that has just started answers reads from an older state, also when it is healthy and takes writes: up to
-    /// `healthy-write-lag` of them wait in queues of their own. A write to the same collection stands behind them in its queue, so
-    /// its answer says that they are done. This one deletes a document that can't be there.
-    pub async fn catch_up(&self, collection: &str) -> Result<bool, Error> {
-        const NOBODYS_ID: &str = "\u{1}";
-        let path = format!("/collections/{}/documents/{}", segment(collection), segment(NOBODYS_ID));
-        match self.send(self.request(Method::DELETE, &path)).await {
-            Err(Error::Status { status: 404, message }) => Ok(message != "Not Found"),
-            answer => answer.map(|_| true),
-        }
-    }
-
     /// Reads one field of documents: those that are there, each with the field where it has it.
     pub async fn field_of(
         &self,

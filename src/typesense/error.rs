@@ -12,6 +12,11 @@ pub enum Error {
     /// The whole of several calls took too long: any of them may have been applied.
     #[error("Typesense did not answer in time")]
     TimedOut,
+    /// None of a cluster's nodes leads now, so that nothing can be written.
+    #[error(
+        "none of the Typesense nodes leads the cluster: name all of its nodes, and see to it that most of them run"
+    )]
+    NoLeader,
     /// The node answered with a status that is not a success.
     #[error("Typesense answered {status}: {message}")]
     Status { status: u16, message: String },
@@ -39,7 +44,7 @@ impl Error {
     /// address), not the request's.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(_) | Self::TimedOut | Self::Answer(_) => true,
+            Self::Transport(_) | Self::TimedOut | Self::Answer(_) | Self::NoLeader => true,
             // Of a field that is missing Typesense says 404, too.
             Self::TooLarge => false,
             Self::Status { status: 404, message } => message.trim_end_matches('.').eq_ignore_ascii_case("not found"),
@@ -52,6 +57,7 @@ impl Error {
     pub fn refuses_work(&self) -> bool {
         match self {
             Self::Transport(error) => error.is_connect(),
+            Self::NoLeader => true,
             Self::TimedOut | Self::Answer(_) | Self::TooLarge => false,
             Self::Status { status, .. } => self.is_transient() && *status != 500,
         }
@@ -60,6 +66,11 @@ impl Error {
     /// True where the request certainly had no effect, for it never reached the node.
     pub fn never_arrived(&self) -> bool {
         matches!(self, Self::Transport(error) if error.is_connect())
+    }
+
+    /// True where the connection broke: what only reads may be asked of another node.
+    pub(super) fn broke_off(&self) -> bool {
+        matches!(self, Self::Transport(error) if !error.is_timeout())
     }
 
     /// The status, where the node answered with one.

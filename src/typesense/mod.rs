@@ -3,6 +3,7 @@
 mod collection;
 mod documents;
 mod error;
+mod leader;
 mod nodes;
 mod room;
 mod search;
@@ -40,9 +41,10 @@ const MAX_ANSWER_BYTES: usize = 32 << 20;
 const API_KEY: &str = "x-typesense-api-key";
 
 impl Client {
-    /// `base_url` without a path, such as `http://127.0.0.1:8108`.
-    pub fn new(base_url: &str, api_key: &str) -> Result<Self, reqwest::Error> {
-        Self::of_nodes(&[base_url.to_owned()], api_key, CALL_TIMEOUT)
+    /// `addresses` are those of all nodes, divided by commas, each without a path, such as `http://127.0.0.1:8108`.
+    pub fn new(addresses: &str, api_key: &str) -> Result<Self, reqwest::Error> {
+        let nodes: Vec<String> = addresses.split(',').map(|address| address.trim().to_owned()).collect();
+        Self::of_nodes(&nodes, api_key, CALL_TIMEOUT)
     }
 
     /// A backend of one or more nodes, in the order in which they are to be asked. `timeout` bounds each call, nodes asked in vain
@@ -50,7 +52,7 @@ impl Client {
     ///
     /// A call goes to the node that worked last. Where that can't be connected to or answers 503, the call has had no effect and goes
     /// to the next at once. A call whose fate is unknown (no answer in time, a connection that broke) fails, and is not sent again
-    /// here; the call after it goes to another node.
+    /// here, unless it is a search; the call after it goes to another node.
     ///
     /// # Panics
     ///
@@ -94,9 +96,10 @@ impl Client {
         Ok(Self { http, nodes, api_key, timeout })
     }
 
-    /// The address of the first node, as shown to operators.
-    pub fn base_url(&self) -> &str {
-        self.nodes.first().as_str().trim_end_matches('/')
+    /// The addresses of all nodes, as shown to operators.
+    pub fn addresses(&self) -> String {
+        let addresses: Vec<String> = self.each_node().map(|(address, _)| address).collect();
+        addresses.join(", ")
     }
 
     /// The hosts of all nodes, as they stand in their addresses.

@@ -38,6 +38,10 @@ impl Nodes {
         &self.urls
     }
 
+    pub(super) fn are_several(&self) -> bool {
+        self.urls.len() > 1
+    }
+
     /// Of calls side by side the first one that learns something of a node decides.
     fn prefer(&self, instead_of: usize, node: usize) {
         let _ = self.preferred.compare_exchange(instead_of, node, Ordering::Relaxed, Ordering::Relaxed);
@@ -182,6 +186,7 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Node {
         Answers(u16),
+        Says(&'static str),
         /// Reads a call, and closes the connection.
         BreaksOff,
         /// Reads a call, and says nothing.
@@ -200,15 +205,19 @@ mod tests {
                 if stream.read(&mut head).await.is_ok_and(|read| read > 0) {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
-                match node {
-                    Node::Answers(status) => {
-                        let answer =
-                            format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
-                        stream.write_all(answer.as_bytes()).await.expect("written");
+                let (status, body) = match node {
+                    Node::Answers(status) => (status, "{}"),
+                    Node::Says(body) => (200, body),
+                    Node::BreaksOff => continue,
+                    Node::Hangs => {
+                        tokio::spawn(async move { stream.read(&mut [0]).await });
+                        continue;
                     }
-                    Node::BreaksOff => {}
-                    Node::Hangs => drop(tokio::spawn(async move { stream.read(&mut [0]).await })),
-                }
+                };
+                let length = body.len();
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.expect("written");
             }
         });
         (url, calls)
@@ -261,6 +270,29 @@ mod tests {
             client.put_alias("a", "b").await.expect("taken");
             assert_eq!((count(&faulty_calls), count(&well_calls)), (1, 1));
         }
+    }
+
+    #[tokio::test]
+    async fn a_search_whose_connection_breaks_is_asked_of_the_next_node() {
+        let (faulty, faulty_calls) = node(Node::BreaksOff).await;
+        let (well, well_calls) = node(Node::Says("{\"results\":[]}")).await;
+        let client = client(&[&faulty, &well]);
+        for _ in 0..3 {
+            client.search(&[]).await.expect("an answer");
+        }
+        assert_eq!((count(&faulty_calls), count(&well_calls)), (1, 3));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_without_a_leader_tells_so() {
+        let follower = "{\"state\":4}";
+        let (one, _) = node(Node::Says(follower)).await;
+        let (other, _) = node(Node::Says(follower)).await;
+        let asked = client(&[&one, &nobody().await, &other]).caught_up("c").await;
+        assert!(asked.is_err_and(|error| matches!(error, Error::NoLeader) && error.refuses_work()));
+        let (leader, calls) = node(Node::Says("{\"state\":1}")).await;
+        assert!(client(&[&one, &leader, &other]).caught_up("c").await.is_ok_and(|node| node.is_some()));
+        assert_eq!(count(&calls), 3, "whether it leads, before and after, and a write between");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use metrics::histogram;
 use reqwest::{Method, header};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -80,11 +81,20 @@ impl Client {
             results: Vec<T>,
         }
         let path = format!("/multi_search?limit_multi_searches={}", searches.len());
-        let body = format!("{{\"searches\":[{}]}}", searches.join(","));
-        let call = self.request(Method::POST, &path).header(header::CONTENT_TYPE, "application/json").body(body);
+        let body = Bytes::from(format!("{{\"searches\":[{}]}}", searches.join(",")));
+        let call = || {
+            let call = self.request(Method::POST, &path).header(header::CONTENT_TYPE, "application/json");
+            self.send_json::<Answer<T>>(call.body(body.clone()))
+        };
         let began = Instant::now();
-        let span = tracing::info_span!("engine", searches = searches.len());
-        let answer = self.send_json::<Answer<T>>(call).instrument(span).await;
+        let asking = async {
+            match call().await {
+                // The node has just died, and another one may be well.
+                Err(error) if error.broke_off() => call().await,
+                answer => answer,
+            }
+        };
+        let answer = asking.instrument(tracing::info_span!("engine", searches = searches.len())).await;
         histogram!(SEARCH_ENGINE_DURATION.name, "backend" => self.base_url().to_owned()).record(began.elapsed());
         answer.map(|answer| answer.results)
     }

@@ -33,16 +33,16 @@ pub(super) async fn decide(
     let asked: Vec<(&str, i64)> =
         conditional.iter().map(|(n, _)| (&*batch.items[*n].document_id, batch.items[*n].document_version)).collect();
     let unsettled = db::filter_delete::unsettled_of(&worker.pool, lane, &asked).await?;
-    if !worker.typesense.catch_up(collection).await? {
+    let Some(caught_up) = worker.typesense.caught_up(collection).await? else {
         return Err(typesense::Error::Status { status: 404, message: "Not Found".to_owned() }.into());
-    }
+    };
     let mut decided = Vec::new();
     for (n, wanted) in conditional {
         let item = &mut batch.items[n];
         let confined = filter::confine([wanted.as_str()], index.organization_id);
         if unsettled.contains(&item.document_id) {
             outcomes[n] = Outcome::Wait;
-        } else if worker.typesense.matches(collection, &item.document_id, &confined).await? {
+        } else if caught_up.matches(collection, &item.document_id, &confined).await? {
             item.action = Action::Delete;
             decided.push(item.row.version);
         } else {

@@ -180,7 +180,7 @@ impl<'a> Drain<'a> {
             // No document is to blame: the lane pauses, and where the backend is in trouble all of them.
             Err(NoTarget::Typesense(fault)) if fault.is_transient() => {
                 tracing::warn!(index_id = %self.index.id, error = %fault, "the collection could not be made");
-                if fault.refuses_work() || !worker.typesense.healthy().await {
+                if fault.refuses_work() || !worker.backend_is_well().await {
                     worker.gate.trip(&fault.to_string());
                 }
                 return Ok(Next::Pause);
@@ -261,7 +261,7 @@ impl<'a> Drain<'a> {
         if fault.status_code() == Some(404) {
             worker.targets.forget(self.index.id);
         }
-        let paused = fault.refuses_work() || (fault.is_transient() && !worker.typesense.healthy().await);
+        let paused = fault.refuses_work() || (fault.is_transient() && !worker.backend_is_well().await);
         if paused {
             worker.gate.trip(&fault.to_string());
             story::tell_of_pause(self.lease.lane, &batch, &fault.to_string());

@@ -2,7 +2,7 @@
 //!
 //! The number climbs from a small start by hill climbing on the measured throughput: one more import while that brings more
 //! documents a second, one fewer where it brings no less. A backend that is down or refuses work opens the breaker: nothing is
-//! sent, and no row's attempts are spent, until a probe of its health succeeds.
+//! sent, and no row's attempts are spent, until a probe succeeds: a write that changes nothing.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,9 +11,9 @@ use std::{
 
 use metrics::counter;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use crate::{domain::backoff::Backoff, metrics::BREAKER_TRANSITIONS, typesense};
+use super::Worker;
+use crate::{domain::backoff::Backoff, metrics::BREAKER_TRANSITIONS};
 
 const START: usize = 2;
 /// A measurement takes at least this long and this many imports for each place.
@@ -187,7 +187,8 @@ impl Gate {
     }
 
     /// Probes a backend that is down until it is well, and half-opens the breaker then.
-    pub(super) async fn attend(&self, typesense: &typesense::Client, shutdown: &CancellationToken) {
+    pub(super) async fn attend(&self, worker: &Worker) {
+        let shutdown = &worker.shutdown;
         let mut probes = 0;
         while !shutdown.is_cancelled() {
             // Before the look at the breaker: one that opens in between is not missed.
@@ -205,7 +206,7 @@ impl Gate {
                 () = changed, if probes == 0 => continue,
                 () = tokio::time::sleep(wait.min(PROBES.cap * 2)) => {}
             }
-            if self.is_open() && typesense.healthy().await {
+            if self.is_open() && worker.backend_is_well().await {
                 tracing::info!("the backend is well again: imports resume");
                 self.lock().breaker = Breaker::HalfOpen;
                 turned("half_open");

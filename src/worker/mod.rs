@@ -104,6 +104,13 @@ struct Worker {
     shutdown: CancellationToken,
 }
 
+impl Worker {
+    /// Whether the backend takes writes: it says so within the time of an import, or it does not.
+    async fn backend_is_well(&self) -> bool {
+        tokio::time::timeout(self.options.import_timeout, self.typesense.takes_writes()).await.unwrap_or(false)
+    }
+}
+
 /// Runs every job until `shutdown`, then ends what is under way.
 pub async fn run(
     pool: PgPool,
@@ -175,7 +182,7 @@ pub async fn run(
     tokio::join!(
         runtime.run(shutdown),
         sweep::sweep(worker.clone()),
-        worker.gate.attend(&worker.typesense, &worker.shutdown),
+        worker.gate.attend(&worker),
         sync::mind_slots(&worker),
         heartbeat(&worker),
     );
@@ -204,9 +211,10 @@ async fn heartbeat(worker: &Worker) {
     loop {
         let (breaker, reason, concurrency) = worker.gate.state();
         let trouble = worker.trouble.current();
+        let backend = worker.typesense.addresses();
         let beat = db::worker::Beat {
             name: &worker.options.name,
-            backend: worker.typesense.base_url(),
+            backend: &backend,
             breaker,
             breaker_reason: reason.as_deref(),
             concurrency: concurrency.try_into().unwrap_or(i32::MAX),

@@ -59,10 +59,8 @@ fn read_back(outcome: &'static str) {
 /// The documents of a flight that the collection does not hold as the record says.
 async fn stale(worker: &Worker, flight: &Doubted) -> Result<Vec<String>, Error> {
     let ids: Vec<&str> = flight.document_ids.iter().map(String::as_str).collect();
-    if !worker.typesense.catch_up(&flight.collection).await? {
-        return Ok(vec![]);
-    }
-    let found = worker.typesense.field_of(&flight.collection, &ids, VERSION_FIELD).await?;
+    let Some(typesense) = worker.typesense.caught_up(&flight.collection).await? else { return Ok(vec![]) };
+    let found = typesense.field_of(&flight.collection, &ids, VERSION_FIELD).await?;
     // Read after the collection: what was projected in between is newer there than here, or the same.
     let records = db::flight::records(&worker.pool, flight.index_id, &flight.document_ids).await?;
     let stale = records.into_iter().filter(|record| {

@@ -56,7 +56,7 @@ async fn failed(
     fault: &typesense::Error,
 ) -> Result<(), sqlx::Error> {
     tracing::warn!(job_id = %delete.job_id, index_id = %index.id, error = %fault, "a delete by filter failed");
-    if fault.refuses_work() || (fault.is_transient() && !worker.typesense.healthy().await) {
+    if fault.refuses_work() || (fault.is_transient() && !worker.backend_is_well().await) {
         worker.gate.trip(&fault.to_string());
         return db::filter_delete::postpone(&worker.pool, delete, worker.options.backoff.base, false).await;
     }
@@ -75,9 +75,9 @@ async fn resolve(worker: &Worker, index: &Index, delete: &FilterDelete) -> Resul
     let undecided = db::filter_delete::unsettled_ids(&mut tx, delete).await?;
     let mut spread = 0;
     if let Some(collection) = &index.collection
-        && worker.typesense.catch_up(collection).await?
+        && let Some(typesense) = worker.typesense.caught_up(collection).await?
     {
-        spread = spread_matching(worker, index, collection, delete, &undecided, &mut tx).await?;
+        spread = spread_matching(&typesense, index, collection, delete, &undecided, &mut tx).await?;
     }
     let undecided: Vec<_> = undecided.into_iter().map(with_lane).collect();
     db::filter_delete::spread(&mut tx, delete, &undecided, true).await?;
@@ -89,7 +89,7 @@ async fn resolve(worker: &Worker, index: &Index, delete: &FilterDelete) -> Resul
 
 /// Gives how many documents match.
 async fn spread_matching(
-    worker: &Worker,
+    typesense: &typesense::Client,
     index: &Index,
     collection: &str,
     delete: &FilterDelete,
@@ -97,7 +97,7 @@ async fn spread_matching(
     conn: &mut PgConnection,
 ) -> Result<usize, Error> {
     let confined = filter::confine([delete.filter.as_str()], index.organization_id);
-    let mut matching = std::pin::pin!(worker.typesense.ids_matching(collection, &confined).await?);
+    let mut matching = std::pin::pin!(typesense.ids_matching(collection, &confined).await?);
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut spread = 0;
     while let Some(id) = matching.try_next().await? {

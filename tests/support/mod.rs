@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod clients;
+pub mod cluster;
 pub mod database_proxy;
 pub mod flow;
 pub mod meanings;

@@ -19,6 +19,8 @@ pub enum Fault {
     Unavailable,
     /// Forwards the import, and cuts the answer off.
     CutAnswer,
+    /// Answers every request 503, imports or not, and forwards nothing.
+    NotReady,
     /// Cuts every request off, imports or not, and forwards nothing.
     Away,
 }
@@ -76,12 +78,12 @@ async fn connection(
     while let Some(request) = read_message(&mut client).await {
         let is_import = request.head.contains("/documents/import");
         let fault = match *fault.lock().expect("the fault") {
-            fault if is_import || fault == Fault::Away => fault,
+            fault if is_import || matches!(fault, Fault::Away | Fault::NotReady) => fault,
             _ => Fault::None,
         };
         let answer = match fault {
             Fault::Away => return,
-            Fault::Unavailable => {
+            Fault::Unavailable | Fault::NotReady => {
                 let body = r#"{"message":"Not Ready or Lagging"}"#;
                 format!("HTTP/1.1 503 Service Unavailable\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
             }

@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -102,7 +101,7 @@ async fn queue(state: &State, job: &Job, trigger: Trigger, builds_anew: bool, wa
         run::build_anew(&mut tx, queued.id).await?;
     }
     tx.commit().await?;
-    let run = if wait { ended(&state.pool, queued, WAITED_FOR).await? } else { queued };
+    let run = if wait { ended(state, queued, WAITED_FOR).await? } else { queued };
     Ok(match run.status.has_ended() {
         true => ok("the run has ended", RunView::from(run)).into_response(),
         false => (StatusCode::ACCEPTED, ok("the run is queued", Queued::from(&run))).into_response(),
@@ -122,7 +121,7 @@ pub(super) async fn cancel(
     let job = find(&state, &job).await?;
     let run = run::cancel(&state.pool, job.id).await?;
     let run = run.ok_or_else(|| Error::conflict("no run of this job is under way"))?;
-    let run = ended(&state.pool, run, STOPS_WITHIN).await?;
+    let run = ended(&state, run, STOPS_WITHIN).await?;
     let message = if run.status.has_ended() { "the run has ended" } else { "the run is about to end" };
     Ok(ok(message, Queued::from(&run)))
 }
@@ -156,12 +155,12 @@ pub(super) async fn show(
     Ok(ok("a run", run.ok_or_else(|| Error::not_found("run"))?.into()))
 }
 
-/// The run at its end, or as it stands when the time is up.
-async fn ended(pool: &PgPool, mut run: Run, wait: Duration) -> Result<Run, Error> {
+/// The run at its end, or as it stands when the time is up or this front end is about to stop.
+async fn ended(state: &State, mut run: Run, wait: Duration) -> Result<Run, Error> {
     let deadline = Instant::now() + wait;
-    while !run.status.has_ended() && Instant::now() < deadline {
-        tokio::time::sleep(LOOK).await;
-        run = run::find(pool, run.id).await?.ok_or_else(|| Error::not_found("run"))?;
+    while !run.status.has_ended() && Instant::now() < deadline && !state.retiring.is_cancelled() {
+        state.retiring.run_until_cancelled(tokio::time::sleep(LOOK)).await;
+        run = run::find(&state.pool, run.id).await?.ok_or_else(|| Error::not_found("run"))?;
     }
     Ok(run)
 }

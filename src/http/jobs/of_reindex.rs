@@ -20,7 +20,7 @@ pub(super) async fn show(state: &State, caller: &Caller, id: Uuid, wait: Duratio
     let found = found.filter(|Named { reindex, .. }| is_visible(caller, reindex.organization_id, reindex.index_id));
     let found = found.ok_or_else(|| Error::not_found("job"))?;
     let has_ended = |named: &Named| named.reindex.has_ended();
-    let found = ended(found, wait, has_ended, || listing::find(&state.pool, id)).await?;
+    let found = ended(state, found, wait, has_ended, || listing::find(&state.pool, id)).await?;
     let errors = job::failures(&state.pool, &found.reindex).await?;
     Ok(view(found, errors))
 }

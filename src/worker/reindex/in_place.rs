@@ -8,9 +8,9 @@ impl Run<'_> {
     pub(super) async fn extend_in_place(&self) -> Result<(), Stop> {
         let Self { worker, version, reindex, .. } = self;
         let wanted = reindex.fields.as_ref().map(|fields| fields.0.clone()).unwrap_or_default();
-        worker.typesense.catch_up(&version.collection).await?;
-        let found = worker.typesense.collection(&version.collection).await?;
-        let found = found.ok_or_else(|| Stop::Pause(format!("the collection {} is gone", version.collection)))?;
+        let gone = || Stop::Pause(format!("the collection {} is gone", version.collection));
+        let caught_up = worker.typesense.caught_up(&version.collection).await?.ok_or_else(gone)?;
+        let found = caught_up.collection(&version.collection).await?.ok_or_else(gone)?;
         // Some may be there: whoever was at it before did not live to say so.
         let missing: Vec<_> =
             wanted.iter().filter(|field| found.fields.iter().all(|had| had["name"] != field["name"])).collect();

@@ -6,6 +6,7 @@ use super::Run;
 use crate::{
     db::reindex::{record, refusal},
     domain::document::VERSION_FIELD,
+    typesense,
     worker::stop::Stop,
 };
 
@@ -18,20 +19,16 @@ impl Run<'_> {
     /// Compares counts, and a sample of versions. Called while nothing changes.
     pub(super) async fn verify(&self) -> Result<(), Stop> {
         let Self { worker, index, version, .. } = self;
-        let holds = match worker.typesense.catch_up(&version.collection).await? {
-            true => worker.typesense.collection(&version.collection).await?.map(|found| found.num_documents),
-            false => None,
-        };
-        let Some(holds) = holds else {
-            return Err(Stop::Fail(format!("the collection {} is gone", version.collection)));
-        };
+        let gone = || Stop::Fail(format!("the collection {} is gone", version.collection));
+        let caught_up = worker.typesense.caught_up(&version.collection).await?.ok_or_else(gone)?;
+        let holds = caught_up.collection(&version.collection).await?.ok_or_else(gone)?.num_documents;
         let mut conn = worker.pool.acquire().await?;
         let recorded = record::count(&mut conn, index.id).await?;
         let refused = refusal::list(&mut *conn, self.id(), "", i64::MAX).await?;
         drop(conn);
         let refused: Vec<&str> = refused.iter().map(|refusal| refusal.document_id.as_str()).collect();
         // Of a refused document an older state may be there.
-        let older = worker.typesense.field_of(&version.collection, &refused, VERSION_FIELD).await?.len();
+        let older = caught_up.field_of(&version.collection, &refused, VERSION_FIELD).await?.len();
         let expected = recorded - refused.len() as i64 + older as i64;
         if i64::try_from(holds) != Ok(expected) {
             return Err(Stop::Fail(format!(
@@ -39,10 +36,10 @@ impl Run<'_> {
                 version.collection
             )));
         }
-        self.verify_sample(&refused).await
+        self.verify_sample(&caught_up, &refused).await
     }
 
-    async fn verify_sample(&self, refused: &[&str]) -> Result<(), Stop> {
+    async fn verify_sample(&self, caught_up: &typesense::Client, refused: &[&str]) -> Result<(), Stop> {
         let Self { worker, index, version, .. } = self;
         let mut versions = record::versions(&worker.pool, index.id, "", PAGE).await?;
         for _ in 0..4 {
@@ -53,7 +50,7 @@ impl Run<'_> {
         versions.retain(|(id, _)| !refused.contains(&id.as_str()));
         let sample: Vec<&(String, i64)> = versions.sample(&mut rand::rng(), SAMPLE).collect();
         let ids: Vec<&str> = sample.iter().map(|(id, _)| id.as_str()).collect();
-        let found = worker.typesense.field_of(&version.collection, &ids, VERSION_FIELD).await?;
+        let found = caught_up.field_of(&version.collection, &ids, VERSION_FIELD).await?;
         let differs = sample.into_iter().find(|(id, version)| {
             let found = found.get(id).and_then(|found| found.as_ref()?.as_i64());
             found != Some(*version)

@@ -47,7 +47,7 @@ pub(super) async fn choose(
     let name = &spec.collection_name;
     if let Some(collection) = &state.collection {
         // Asked by a write, which a node that has just started answers rightly.
-        let is_there = typesense.catch_up(collection).await?;
+        let is_there = typesense.caught_up(collection).await?.is_some();
         let is_same = state.mapping.as_deref() == Some(&plan.mapping);
         if is_there && state.owns_collection {
             find_by_name(typesense, name, collection).await?;
@@ -65,8 +65,8 @@ pub(super) async fn choose(
             _ => {}
         }
     }
-    if typesense.catch_up(name).await? {
-        if typesense.collection(name).await?.is_some() {
+    if let Some(caught_up) = typesense.caught_up(name).await? {
+        if caught_up.collection(name).await?.is_some() {
             if builds_anew || spec.sync_strategy == Strategy::Full {
                 return Err(Stop::Fail(format!(
                     "{name} is a collection, and building one anew needs that name for an alias: give the job another \
@@ -143,9 +143,9 @@ pub(super) async fn swap(
     if typesense.alias(&spec.collection_name).await?.as_deref() == Some(collection) {
         return Ok(());
     }
-    let holds = match typesense.catch_up(collection).await? {
-        true => typesense.collection(collection).await?.map(|found| found.num_documents),
-        false => None,
+    let holds = match typesense.caught_up(collection).await? {
+        Some(caught_up) => caught_up.collection(collection).await?.map(|found| found.num_documents),
+        None => None,
     };
     if holds != Some(written) {
         typesense.delete_collection(collection).await?;

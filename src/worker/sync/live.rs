@@ -216,7 +216,7 @@ impl<'a> Following<'a> {
         let admin = source::connected(ground.source_url.expose()).await?;
         let is_compared = state.mapping.as_deref() == Some(&ground.plan.mapping);
         let collection = match state.collection.filter(|_| is_compared) {
-            Some(collection) if ground.typesense.catch_up(&collection).await? => Some(collection),
+            Some(collection) if ground.typesense.caught_up(&collection).await?.is_some() => Some(collection),
             _ => None,
         };
         if collection.is_none() {

@@ -311,7 +311,7 @@ impl Worker {
     async fn position(&self, lease: &Lease, run: &Run, ground: &mut Ground) -> Result<Position, Stop> {
         let state = self.state(lease, &ground.place).await?;
         if let Some(position) = position::find(&self.pool, run.id).await? {
-            let is_there = ground.typesense.catch_up(&position.collection).await?;
+            let is_there = ground.typesense.caught_up(&position.collection).await?.is_some();
             if is_there && position.mapping == ground.plan.mapping {
                 return Ok(position);
             }
@@ -420,7 +420,7 @@ impl Worker {
         let state = self.state(lease, &place).await?;
         let nothing = || Stop::Fail("there is no collection before the current one".to_owned());
         let previous = state.previous_collection.ok_or_else(nothing)?;
-        if !typesense.catch_up(&previous).await? {
+        if typesense.caught_up(&previous).await?.is_none() {
             return Err(Stop::Fail(format!("the collection {previous} is gone")));
         }
         typesense.put_alias(&job.spec.collection_name, &previous).await?;
