@@ -1,0 +1,91 @@
+//! Tables against their collections.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use tokio::time::Instant;
+
+use super::{Check, Violation, held};
+use crate::{
+    api::Call,
+    site::{Site, SyncJob},
+};
+
+/// Runs the one job and waits for the other until each collection holds its table.
+pub(super) async fn are_in_sync(site: &Site, patience: Duration) -> anyhow::Result<Vec<Violation>> {
+    let mut violations = Vec::new();
+    for (job, is_followed) in [(&site.compared, false), (&site.followed, true)] {
+        let until = Instant::now() + patience;
+        let wrong = loop {
+            if !is_followed {
+                run(site, job).await?;
+            }
+            match differs(site, job).await? {
+                None => break None,
+                wrong if Instant::now() > until => break wrong,
+                Some(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        };
+        violations.extend(wrong.map(|wrong| Violation::new(Check::TablesAreInSync, format!("{}: {wrong}", job.name))));
+    }
+    Ok(violations)
+}
+
+/// Asks for a run, or finds one under way, and waits a while for its end.
+async fn run(site: &Site, job: &SyncJob) -> anyhow::Result<()> {
+    let path = format!("/typesense/sync-jobs/{}/run?wait=true", job.id);
+    let call = Call { method: Method::POST, path: &path, body: None, idempotency_key: None };
+    site.operator.call(&mut StdRng::seed_from_u64(0), call, &[200, 202, 409]).await.map(drop)
+}
+
+/// What is wrong, if anything.
+async fn differs(site: &Site, job: &SyncJob) -> anyhow::Result<Option<String>> {
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as(AssertSqlSafe(format!("select id::text, title, rank from {}", job.name)))
+            .fetch_all(&site.source)
+            .await?;
+    let (good, bad): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, _, rank)| rank.parse::<i32>().is_ok());
+    let expected: BTreeMap<String, Value> = good
+        .into_iter()
+        .map(|(id, title, rank)| {
+            let document = json!({ "id": id, "title": title, "rank": rank.parse::<i32>().unwrap_or_default() });
+            (id, document)
+        })
+        .collect();
+    let refused: BTreeSet<String> = bad.into_iter().map(|(id, ..)| id).collect();
+    let mut held = held(site, job.name).await?;
+    // A row that is refused leaves the document before it, if there was one, in its place.
+    held.retain(|id, _| !refused.contains(id));
+    let letters: Vec<String> =
+        sqlx::query_scalar("select document_id from tidewell.dead_letters where sync_job_id = $1::uuid")
+            .bind(&job.id)
+            .fetch_all(&site.pool)
+            .await?;
+    let letters: BTreeSet<String> = letters.into_iter().collect();
+    let missing: Vec<_> = expected.keys().filter(|id| !held.contains_key(*id)).collect();
+    let extra: Vec<_> = held.keys().filter(|id| !expected.contains_key(*id)).collect();
+    let stale: Vec<_> = expected.iter().filter(|(id, row)| held.get(*id).is_some_and(|held| held != *row)).collect();
+    let wrong_letters: Vec<_> = letters.symmetric_difference(&refused).collect();
+    let is_right = missing.is_empty() && extra.is_empty() && stale.is_empty() && wrong_letters.is_empty();
+    let first = |ids: &[&String]| ids.iter().take(3).map(|id| id.as_str()).collect::<Vec<_>>().join(", ");
+    Ok((!is_right).then(|| {
+        format!(
+            "of {} rows {} are missing ({}), {} extra ({}), {} stale {:?}, {} with or without a letter ({})",
+            expected.len(),
+            missing.len(),
+            first(&missing),
+            extra.len(),
+            first(&extra),
+            stale.len(),
+            stale.iter().take(2).collect::<Vec<_>>(),
+            wrong_letters.len(),
+            first(&wrong_letters),
+        )
+    }))
+}

@@ -1,0 +1,90 @@
+//! What goes on while everything breaks: writers with an oracle each, searches, reindexes, and tables that change.
+
+mod by_filter;
+mod compatible;
+mod documents;
+pub(crate) mod reindexes;
+mod searches;
+pub(crate) mod tables;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    oracle::Oracle,
+    site::{Site, Tenant},
+};
+
+pub(crate) use searches::Searched;
+
+/// What was written and searched, once all of it has ended.
+pub(crate) struct Written {
+    pub(crate) books: Vec<Oracle>,
+    pub(crate) shelf: Oracle,
+    pub(crate) compat: Oracle,
+    pub(crate) searched: Searched,
+}
+
+pub(crate) struct Workload {
+    stop: CancellationToken,
+    books: Vec<JoinHandle<anyhow::Result<Oracle>>>,
+    shelf: JoinHandle<anyhow::Result<Oracle>>,
+    compat: JoinHandle<anyhow::Result<Oracle>>,
+    searched: JoinHandle<anyhow::Result<Searched>>,
+    others: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Workload {
+    pub(crate) fn start(site: &Arc<Site>, tenants: &[Arc<Tenant>; 4], random: &mut StdRng) -> Self {
+        let stop = CancellationToken::new();
+        let mut seeded = || StdRng::seed_from_u64(random.random());
+        let [books, shelf, compat, found] = tenants;
+        Self {
+            books: (1..=2)
+                .map(|number| tokio::spawn(documents::write(books.clone(), number, seeded(), stop.clone())))
+                .collect(),
+            shelf: tokio::spawn(by_filter::write(shelf.clone(), seeded(), stop.clone())),
+            compat: tokio::spawn(compatible::write(compat.clone(), seeded(), stop.clone())),
+            searched: tokio::spawn(searches::search(found.clone(), seeded(), stop.clone())),
+            others: vec![
+                tokio::spawn(reindexes::reindex(books.clone(), seeded(), stop.clone())),
+                tokio::spawn(tables::change(site.clone(), seeded(), stop.clone())),
+                tokio::spawn(tables::run(site.clone(), seeded(), stop.clone())),
+            ],
+            stop,
+        }
+    }
+
+    /// Waits until every request that is under way has its answer.
+    pub(crate) async fn stop(self) -> anyhow::Result<Written> {
+        self.stop.cancel();
+        let mut books = Vec::new();
+        for writer in self.books {
+            books.push(ended(writer).await?);
+        }
+        let written = Written {
+            books,
+            shelf: ended(self.shelf).await?,
+            compat: ended(self.compat).await?,
+            searched: ended(self.searched).await?,
+        };
+        for other in self.others {
+            ended(other).await?;
+        }
+        Ok(written)
+    }
+}
+
+async fn ended<T>(task: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
+    task.await.map_err(|error| anyhow!("a part of the workload broke off: {error}"))?
+}
+
+/// A breath between two requests.
+async fn breathe(random: &mut StdRng, stop: &CancellationToken, millis: std::ops::Range<u64>) {
+    let pause = Duration::from_millis(random.random_range(millis));
+    let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+}
