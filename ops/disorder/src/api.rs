@@ -5,13 +5,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(240);
+/// One that is answered so often as no fault explains is not sent again.
+const STRANGE_AT_MOST: usize = 10;
 
 /// Answers that no fault explains.
 #[derive(Clone, Default)]
@@ -70,7 +72,12 @@ impl Answer {
 }
 
 impl Api {
-    pub(crate) fn new(fronts: Vec<String>, header: &'static str, value: String, strange: Strange) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        fronts: Vec<String>,
+        header: &'static str,
+        value: String,
+        strange: Strange,
+    ) -> anyhow::Result<Self> {
         // A front end's own limits are shorter.
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(100)).build()?;
         Ok(Self { http, fronts: fronts.into(), credential: (header, value), strange })
@@ -99,14 +106,17 @@ impl Api {
     /// Sends a call until it is answered with one of these statuses. What no fault explains is noted.
     pub(crate) async fn call(&self, random: &mut StdRng, call: Call<'_>, expected: &[u16]) -> anyhow::Result<Answer> {
         let until = Instant::now() + PATIENCE;
-        let mut unanswered = 0;
+        let (mut unanswered, mut strange) = (0, 0);
         while Instant::now() < until {
             match self.once(random, &call).await {
                 Ok((status, text)) if expected.contains(&status) => return Ok(Answer { status, text, unanswered }),
                 Ok((503, _)) => {}
                 Ok((409, text)) if text.contains("idempotency_in_progress") => {}
                 Ok((status, text)) => {
-                    self.strange.note(format!("{} {} was answered {status}: {text}", call.method, call.path));
+                    let what = format!("{} {} was answered {status}: {text}", call.method, call.path);
+                    self.strange.note(what.clone());
+                    strange += 1;
+                    ensure!(strange < STRANGE_AT_MOST, what);
                 }
                 Err(error) if error.is_connect() => {}
                 Err(_) => unanswered += 1,

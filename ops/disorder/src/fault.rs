@@ -98,7 +98,7 @@ impl Fault {
         Some(match self {
             Self::CutTypesense => (Trick::Cut, 0.5),
             Self::DelayTypesense => (Trick::Delay(millis(100..1500, random)), 0.5),
-            Self::HoldImport => (Trick::Hold { until: millis(2500..5000, random), latest: STILL_IN_DOUBT }, 0.3),
+            Self::HoldImport => (Trick::Hold { until: millis(2500..5000, random), latest: STILL_IN_DOUBT }, 0.6),
             Self::LoseTypesenseAnswer => (Trick::LoseAnswer, 0.5),
             Self::HalfAnswer => (Trick::HalfAnswer, 0.5),
             Self::HalfLines => (Trick::HalfLines, 0.5),

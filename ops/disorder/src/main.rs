@@ -108,7 +108,8 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let violated = matches!(&outcome, Some(Ok(Ok(outcome))) if !outcome.violations.is_empty());
     let folder = close(site, violated && args.sabotage.is_none()).await?;
     let Some(outcome) = outcome else { return Ok(ExitCode::from(130)) };
-    let Outcome { acknowledged, violations } = outcome.map_err(|panic| anyhow!("chaos itself broke off: {panic}"))??;
+    let Outcome { acknowledged, violations } =
+        outcome.map_err(|panic| anyhow!("chaos itself broke off: {panic}"))??;
     for Violation { check, what } in &violations {
         println!("{check}: {what}");
     }
@@ -132,7 +133,7 @@ async fn close(site: Arc<Site>, keep: bool) -> anyhow::Result<Option<std::path::
     site.source.close().await;
     let site = Arc::into_inner(site).ok_or_else(|| anyhow!("something still goes on"))?;
     let stage = site.stage.into_inner();
-    let folder = stage.folder.clone();
+    let folder = stage.folder().to_owned();
     stage.stop(keep).await?;
     Ok(keep.then_some(folder))
 }
@@ -156,14 +157,14 @@ async fn break_everything(
         site.calm().await?;
     }
     eprintln!("everything comes to rest");
-    let written = match workload.stop().await {
+    let mut written = match workload.stop().await {
         Ok(written) => written,
         Err(error) => {
             let violation = Violation::new(Check::AnswersAreExplained, format!("{error:#}"));
             return Ok(Outcome { acknowledged: 0, violations: vec![violation] });
         }
     };
-    let violations = check(site, tenants, &written, sabotage.is_some(), random).await?;
+    let violations = check(site, tenants, &mut written, sabotage.is_some(), random).await?;
     let writers = written.books.iter().chain([&written.shelf, &written.compat]);
     Ok(Outcome { acknowledged: writers.map(|writer| writer.accepted).sum(), violations })
 }
@@ -172,7 +173,7 @@ async fn break_everything(
 async fn check(
     site: &Arc<Site>,
     tenants: &[Arc<Tenant>; 4],
-    written: &Written,
+    written: &mut Written,
     is_sabotaged: bool,
     random: &mut StdRng,
 ) -> anyhow::Result<Vec<Violation>> {
@@ -182,7 +183,7 @@ async fn check(
     violations.extend(checks::at_rest(site, tenants, written, patience / 3).await?);
     if !restless {
         // What the record says is what is in a collection that is made of it.
-        workload::reindexes::rebuild(&tenants[0], random, u32::MAX).await?;
+        workload::reindexes::rebuild(&tenants[0], random, u32::MAX, &mut written.reindexed).await?;
         violations.extend(checks::rest::comes(site, patience).await?);
         let again = checks::documents_are_right(site, tenants, written, ", after a rebuild from the record").await?;
         violations.extend(again);

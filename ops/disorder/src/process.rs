@@ -50,11 +50,7 @@ impl Process {
     }
 
     /// Runs `tidewell COMMAND` to its end.
-    pub(crate) async fn complete(
-        folder: &Path,
-        command: &str,
-        settings: &[(String, String)],
-    ) -> anyhow::Result<()> {
+    pub(crate) async fn complete(folder: &Path, command: &str, settings: &[(String, String)]) -> anyhow::Result<()> {
         let mut process = Self::start(folder, command, command, settings, None)?;
         let status = process.child.wait().await?;
         ensure!(status.success(), "`tidewell {command}` failed: {}", log_of(folder, command).display());

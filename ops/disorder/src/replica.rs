@@ -1,10 +1,6 @@
 //! A `serve` or a `work` that is killed, stopped for a while and started again, with a clock of its own.
 
-use std::{
-    net::TcpListener,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::TcpListener, path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 use tokio::time::Instant;

@@ -141,8 +141,8 @@ impl Sabotage {
             Self::BuryAGoodWrite => typesense.arm(NAME, Trick::RefuseFirst, ALWAYS, 0.1),
             Self::LoseASyncDeletion => typesense.arm(NAME, Trick::ForgeDeleted, ALWAYS, 1.0),
             Self::Panic => {
-                let folder = &site.stage.lock().await.folder;
-                std::fs::write(log_of(folder, "sabotage"), "thread 'main' panicked at src/main.rs:1:1\n")?;
+                let stage = site.stage.lock().await;
+                std::fs::write(log_of(stage.folder(), "sabotage"), "thread 'main' panicked at src/main.rs:1:1\n")?;
             }
             _ => {}
         }

@@ -98,7 +98,7 @@ impl Site {
         let settings = settings(&typesense_proxy.url, &typesense_key);
         let mut direct = settings.clone();
         direct.push(("TIDEWELL_DATABASE_URL".to_owned(), database_url.clone()));
-        Process::complete(&stage.folder, "migrate", &direct).await?;
+        Process::complete(stage.folder(), "migrate", &direct).await?;
         let pool = stage::direct(&database_url).await?;
         pool.execute(sqlx::AssertSqlSafe(format!("create database {SOURCE}"))).await?;
         let source_url = stage.database_url(SOURCE)?;
@@ -109,10 +109,10 @@ impl Site {
         let (mut serves, mut works, mut fronts) = (vec![], vec![], vec![]);
         for number in 1..=2 {
             let (serve, front) =
-                Replica::serve(stage.folder.clone(), number, settings.clone(), &database_url, tricks()).await?;
+                Replica::serve(stage.folder().to_owned(), number, settings.clone(), &database_url, tricks()).await?;
             serves.push(serve);
             fronts.push(front);
-            works.push(Replica::work(stage.folder.clone(), number, settings.clone(), &database_url).await?);
+            works.push(Replica::work(stage.folder().to_owned(), number, settings.clone(), &database_url).await?);
         }
         serves.iter_mut().chain(&mut works).try_for_each(Replica::start)?;
         let strange = Strange::default();
@@ -192,7 +192,7 @@ pub(crate) fn fields(more: Option<&str>) -> Value {
     Value::Array(fields)
 }
 
-/// Two tables of the same kind, each with a sync job. Some rows have a `rank` that is no number, which their collections refuse.
+/// Two tables of the same kind, each with a sync job. Their collections take only rows whose `tags` are a list.
 async fn tables(
     operator: &Api,
     random: &mut StdRng,
@@ -202,20 +202,21 @@ async fn tables(
 ) -> anyhow::Result<(SyncJob, SyncJob)> {
     for table in ["items", "notes"] {
         let make = format!(
-            "create table {table} (id bigint primary key, title text not null, rank text not null);
-             insert into {table} select n, 'first ' || n, n::text from generate_series(1, 500) as n"
+            "create table {table} (id bigint primary key, title text not null, tags jsonb not null);
+             insert into {table} select n, 'first ' || n, '[\"first\"]' from generate_series(1, 500) as n"
         );
         source.execute(sqlx::AssertSqlSafe(make)).await?;
     }
     let client = json!({ "name": "shop", "url": source_url });
     operator.call(random, Call::json(Method::POST, "/v1/clients", &client), &[201]).await?;
     let backend = json!({ "name": "main", "base_url": typesense_url, "api_key": key, "timeout_ms": 2000 });
-    let backend = operator.call(random, Call::json(Method::POST, "/typesense/backends", &backend), &[201]).await?.json();
+    let backend =
+        operator.call(random, Call::json(Method::POST, "/typesense/backends", &backend), &[201]).await?.json();
     let mut job = async |name: &'static str, mode: &str| -> anyhow::Result<SyncJob> {
         let spec = json!({
             "name": name, "source_client_name": "shop", "source_table_name": name, "collection_name": name,
             "typesense_profile_id": backend["data"]["id"], "document_id_column": "id", "mode": mode,
-            "field_config": { "rank": { "type": "int32" } }, "batch_size": 100,
+            "field_config": { "tags": { "type": "string[]" } }, "batch_size": 100,
         });
         let made = operator.call(random, Call::json(Method::POST, "/typesense/sync-jobs", &spec), &[201]).await?.json();
         let id = made["data"]["id"].as_str().context("a job without an id")?.to_owned();

@@ -19,18 +19,35 @@ use tidewell::{
 
 /// A PostgreSQL and a Typesense of this run alone.
 pub(crate) struct Stage {
-    pub(crate) folder: PathBuf,
     servers: Servers,
+    folder: Folder,
+}
+
+/// Deleted when dropped, unless it is to be looked at.
+struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.keep
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            eprintln!("can't delete {}: {error}", self.path.display());
+        }
+    }
 }
 
 impl Stage {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("tidewell-chaos-{}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let path = std::env::temp_dir().join(format!("tidewell-chaos-{}", std::process::id()));
+        fs::create_dir_all(&path).with_context(|| format!("can't make {}", path.display()))?;
+        let folder = Folder { path, keep: false };
         let settings = [("wal_level", "logical"), ("max_connections", "200")];
         let options = dev::Options {
             cache: Config::load(None)?.cache.unwrap_or_else(|| dev::default_cache(home_folder().as_deref())),
-            dir: folder.join("servers"),
+            dir: folder.path.join("servers"),
             fresh: true,
             // A killed server loses nothing that the system has taken.
             postgres: Some(PostgresOptions {
@@ -40,6 +57,10 @@ impl Stage {
             typesense: Some(TypesenseOptions::default()),
         };
         Ok(Self { servers: Servers::start(&options).await?, folder })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder.path
     }
 
     fn postgres(&mut self) -> anyhow::Result<&mut Postgres> {
@@ -90,12 +111,9 @@ impl Stage {
     }
 
     /// Stops the servers; their folder is deleted unless it is to be looked at.
-    pub(crate) async fn stop(self, keep: bool) -> anyhow::Result<()> {
-        self.servers.stop().await?;
-        if !keep {
-            fs::remove_dir_all(&self.folder)?;
-        }
-        Ok(())
+    pub(crate) async fn stop(mut self, keep: bool) -> anyhow::Result<()> {
+        self.folder.keep = keep;
+        Ok(self.servers.stop().await?)
     }
 }
 

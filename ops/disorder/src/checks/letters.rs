@@ -12,8 +12,7 @@ pub(super) async fn are_right(site: &Site, written: &Written) -> anyhow::Result<
     )
     .fetch_all(&site.pool)
     .await?;
-    let dead: BTreeSet<(String, String)> =
-        letters.iter().map(|(id, title, _)| (id.clone(), title.clone())).collect();
+    let dead: BTreeSet<(String, String)> = letters.iter().map(|(id, title, _)| (id.clone(), title.clone())).collect();
     let writers: Vec<&Oracle> = written.books.iter().chain([&written.shelf, &written.compat]).collect();
     // One that a newer write has overtaken before it was sent was never refused.
     let last = writers.iter().flat_map(|writer| &writer.last_refused);

@@ -97,7 +97,7 @@ pub(crate) async fn at_the_end(site: &Site, written: &Written) -> anyhow::Result
 }
 
 async fn nothing_panicked(site: &Site) -> anyhow::Result<Option<Violation>> {
-    let folder = site.stage.lock().await.folder.clone();
+    let folder = site.stage.lock().await.folder().to_owned();
     for entry in std::fs::read_dir(&folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "log") {
@@ -120,7 +120,8 @@ fn some<T: fmt::Debug>(check: Check, what: &str, of: &[T]) -> Option<Violation> 
 async fn held(site: &Site, collection: &str) -> anyhow::Result<BTreeMap<String, Value>> {
     let (url, key) = &site.typesense;
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let export = http.get(format!("{url}/collections/{collection}/documents/export")).header("x-typesense-api-key", key);
+    let export =
+        http.get(format!("{url}/collections/{collection}/documents/export")).header("x-typesense-api-key", key);
     let export = export.send().await?;
     if export.status() == 404 {
         return Ok(BTreeMap::new());

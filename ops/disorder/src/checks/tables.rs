@@ -46,17 +46,14 @@ async fn run(site: &Site, job: &SyncJob) -> anyhow::Result<()> {
 
 /// What is wrong, if anything.
 async fn differs(site: &Site, job: &SyncJob) -> anyhow::Result<Option<String>> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as(AssertSqlSafe(format!("select id::text, title, rank from {}", job.name)))
+    let rows: Vec<(String, String, Value)> =
+        sqlx::query_as(AssertSqlSafe(format!("select id::text, title, tags from {}", job.name)))
             .fetch_all(&site.source)
             .await?;
-    let (good, bad): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, _, rank)| rank.parse::<i32>().is_ok());
+    let (good, bad): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, _, tags)| tags.is_array());
     let expected: BTreeMap<String, Value> = good
         .into_iter()
-        .map(|(id, title, rank)| {
-            let document = json!({ "id": id, "title": title, "rank": rank.parse::<i32>().unwrap_or_default() });
-            (id, document)
-        })
+        .map(|(id, title, tags)| (id.clone(), json!({ "id": id, "title": title, "tags": tags })))
         .collect();
     let refused: BTreeSet<String> = bad.into_iter().map(|(id, ..)| id).collect();
     let mut held = held(site, job.name).await?;

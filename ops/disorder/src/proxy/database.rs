@@ -32,7 +32,8 @@ impl DatabaseProxy {
                     let server = TcpStream::connect(("127.0.0.1", port)).await?;
                     server.set_nodelay(true)?;
                     client.set_nodelay(true)?;
-                    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                    let ((from_client, to_client), (from_server, to_server)) =
+                        (client.into_split(), server.into_split());
                     tokio::select! {
                         ended = pass(from_client, to_server, stalled.clone()) => ended,
                         ended = pass(from_server, to_client, stalled) => ended,

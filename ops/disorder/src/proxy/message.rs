@@ -54,9 +54,9 @@ impl Request {
         let answer = call.send().await.ok()?;
         let status = answer.status().as_u16();
         let passed = ["content-type", "location", "retry-after"];
-        let headers = passed.into_iter().filter_map(|name| {
-            Some((name.to_owned(), answer.headers().get(name)?.to_str().ok()?.to_owned()))
-        });
+        let headers = passed
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), answer.headers().get(name)?.to_str().ok()?.to_owned())));
         let headers = headers.collect();
         Some(Answer { status, headers, body: answer.bytes().await.ok()?.to_vec() })
     }

@@ -110,7 +110,8 @@ impl Tricks {
         let (armed, random) = &mut *inner;
         let now = Instant::now();
         armed.retain(|armed| armed.until > now);
-        let chosen = armed.iter().rev().find(|armed| armed.trick.concerns(request) && random.random_bool(armed.share))?;
+        let chosen =
+            armed.iter().rev().find(|armed| armed.trick.concerns(request) && random.random_bool(armed.share))?;
         self.tally.add(chosen.name);
         Some(chosen.trick)
     }

@@ -29,7 +29,9 @@ pub(crate) async fn write(tenant: Arc<Tenant>, mut random: StdRng, stop: Cancell
             };
             let path = format!("{path}?filterBy={}", filter.replace('<', "%3C").replace('=', "%3D"));
             let call = Call { method: Method::DELETE, path: &path, body: None, idempotency_key };
-            oracle.accept(&tenant.api.call(&mut random, call, &[202]).await?.json(), 1);
+            tenant.api.call(&mut random, call, &[202]).await?;
+            // Its job counts the documents that it deletes, which is known later.
+            oracle.accepted += 1;
             for document in oracle.documents.values_mut() {
                 if document.as_ref().and_then(|it| it["year"].as_i64()).is_some_and(|found| matches(found, year)) {
                     *document = None;

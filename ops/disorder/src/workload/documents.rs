@@ -64,7 +64,12 @@ impl Writer {
     }
 
     /// Sends a write with a key of its own until it is acknowledged.
-    async fn send(&mut self, method: Method, path: &str, body: Option<(&'static str, String)>) -> anyhow::Result<Answer> {
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, String)>,
+    ) -> anyhow::Result<Answer> {
         self.requests += 1;
         let key = format!("writer-{}-{}", self.number, self.requests);
         let call = Call { method, path, body, idempotency_key: Some(&key) };

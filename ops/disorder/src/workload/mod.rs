@@ -19,6 +19,7 @@ use crate::{
     site::{Site, Tenant},
 };
 
+pub(crate) use reindexes::Charged;
 pub(crate) use searches::Searched;
 
 /// What was written and searched, once all of it has ended.
@@ -27,6 +28,7 @@ pub(crate) struct Written {
     pub(crate) shelf: Oracle,
     pub(crate) compat: Oracle,
     pub(crate) searched: Searched,
+    pub(crate) reindexed: Charged,
 }
 
 pub(crate) struct Workload {
@@ -35,6 +37,7 @@ pub(crate) struct Workload {
     shelf: JoinHandle<anyhow::Result<Oracle>>,
     compat: JoinHandle<anyhow::Result<Oracle>>,
     searched: JoinHandle<anyhow::Result<Searched>>,
+    reindexed: JoinHandle<anyhow::Result<Charged>>,
     others: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -50,8 +53,8 @@ impl Workload {
             shelf: tokio::spawn(by_filter::write(shelf.clone(), seeded(), stop.clone())),
             compat: tokio::spawn(compatible::write(compat.clone(), seeded(), stop.clone())),
             searched: tokio::spawn(searches::search(found.clone(), seeded(), stop.clone())),
+            reindexed: tokio::spawn(reindexes::reindex(books.clone(), seeded(), stop.clone())),
             others: vec![
-                tokio::spawn(reindexes::reindex(books.clone(), seeded(), stop.clone())),
                 tokio::spawn(tables::change(site.clone(), seeded(), stop.clone())),
                 tokio::spawn(tables::run(site.clone(), seeded(), stop.clone())),
             ],
@@ -71,6 +74,7 @@ impl Workload {
             shelf: ended(self.shelf).await?,
             compat: ended(self.compat).await?,
             searched: ended(self.searched).await?,
+            reindexed: ended(self.reindexed).await?,
         };
         for other in self.others {
             ended(other).await?;

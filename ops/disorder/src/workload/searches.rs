@@ -24,8 +24,13 @@ pub(crate) struct Searched {
     pub(crate) perhaps: u64,
 }
 
-pub(crate) async fn search(tenant: Arc<Tenant>, mut random: StdRng, stop: CancellationToken) -> anyhow::Result<Searched> {
-    let documents: Vec<_> = (0..DOCUMENTS).map(|n| json!({ "id": n.to_string(), "title": format!("book {n}") })).collect();
+pub(crate) async fn search(
+    tenant: Arc<Tenant>,
+    mut random: StdRng,
+    stop: CancellationToken,
+) -> anyhow::Result<Searched> {
+    let documents: Vec<_> =
+        (0..DOCUMENTS).map(|n| json!({ "id": n.to_string(), "title": format!("book {n}") })).collect();
     let path = format!("/v1/indexes/{}/documents:batch", tenant.name);
     let body = json!({ "documents": documents });
     let call = Call { idempotency_key: Some("first"), ..Call::json(Method::POST, &path, &body) };

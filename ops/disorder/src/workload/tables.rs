@@ -21,13 +21,13 @@ pub(crate) async fn change(site: Arc<Site>, mut random: StdRng, stop: Cancellati
         let statement = match random.random_range(0..6) {
             0..2 => format!("update {table} set title = 'round {round} of ' || id where id % {of} = {part}"),
             2..4 => format!(
-                "insert into {table} select n, 'new in round {round}', n::text from generate_series({first}, {first} + 20) as n
+                "insert into {table} select n, 'new in round {round}', '[\"new\"]' from generate_series({first}, {first} + 20) as n
                  on conflict do nothing"
             ),
             4 => format!("delete from {table} where id % {of} = {part}"),
-            // A rank that is no number, and back: few, for a run of too many has failed.
+            // Tags that are no list, and back: few, for a run of too many has failed.
             _ => format!(
-                "update {table} set rank = case when id % 100 = {part} then 'none' else id::text end where id % 50 < {part} % 10"
+                "update {table} set tags = case when id % 100 = {part} then '{{}}'::jsonb else '[]' end where id % 50 < {part} % 10"
             ),
         };
         // PostgreSQL may be away.
