@@ -14,8 +14,9 @@ use crate::{proxy::trick::Trick, replica::Replica, site::Site, stage};
 
 /// Longer than a lease of five seconds.
 const PAST_A_LEASE: Duration = Duration::from_millis(6500);
-/// While a request that was given up may still be alive: two seconds for its place, two for its answer, and eight of doubt.
-const STILL_IN_DOUBT: Duration = Duration::from_secs(7);
+/// By then a held request must have been passed on. A request may live for 16 seconds from when its flight was noted (`site::settings`):
+/// two until it is sent, eight for the longest pause of its sender, and this.
+const STILL_IN_DOUBT: Duration = Duration::from_millis(5500);
 
 /// Something that breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl Fault {
         Some(match self {
             Self::CutTypesense => (Trick::Cut, 0.5),
             Self::DelayTypesense => (Trick::Delay(millis(100..1500, random)), 0.5),
-            Self::HoldImport => (Trick::Hold { until: millis(2500..5000, random), latest: STILL_IN_DOUBT }, 0.6),
+            Self::HoldImport => (Trick::Hold { until: millis(2500..4500, random), latest: STILL_IN_DOUBT }, 0.6),
             Self::LoseTypesenseAnswer => (Trick::LoseAnswer, 0.5),
             Self::HalfAnswer => (Trick::HalfAnswer, 0.5),
             Self::HalfLines => (Trick::HalfLines, 0.5),

@@ -15,7 +15,7 @@ mod site;
 mod stage;
 mod workload;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use clap::Parser;
@@ -100,7 +100,9 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
-    let faults = site.tally.counts();
+    let counts = site.tally.counts();
+    let happened = |fault: &Fault| (fault.name(), counts.get(fault.name()).copied().unwrap_or_default());
+    let faults: BTreeMap<&str, u64> = Fault::ALL.iter().map(happened).collect();
     if outcome.is_none() {
         breaking.abort();
         let _ = breaking.await;
@@ -131,6 +133,10 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn close(site: Arc<Site>, keep: bool) -> anyhow::Result<Option<std::path::PathBuf>> {
     site.pool.close().await;
     site.source.close().await;
+    // What was broken off lets go of it soon.
+    while Arc::strong_count(&site) > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let site = Arc::into_inner(site).ok_or_else(|| anyhow!("something still goes on"))?;
     let stage = site.stage.into_inner();
     let folder = stage.folder().to_owned();

@@ -79,7 +79,7 @@ fn settings(typesense_url: &str, typesense_key: &str) -> Vec<(String, String)> {
         ("TIDEWELL_LOG_FORMAT", "json"),
         ("TIDEWELL_LEASE_SECONDS", "5"),
         ("TIDEWELL_IMPORT_TIMEOUT_SECONDS", "2"),
-        ("TIDEWELL_DOUBT_SECONDS", "8"),
+        ("TIDEWELL_DOUBT_SECONDS", "12"),
         ("TIDEWELL_RETRY_BASE_MS", "100"),
         ("TIDEWELL_RETRY_CAP_SECONDS", "2"),
         ("TIDEWELL_POLL_MS", "300"),

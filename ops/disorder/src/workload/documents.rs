@@ -135,7 +135,7 @@ impl Writer {
         let oracle = &self.oracle;
         let is_last = |letter: &&Value| {
             let id = letter["documentId"].as_str().unwrap_or_default();
-            oracle.last_refused.get(id).is_some_and(|title| letter["document"]["title"].to_string() == *title)
+            oracle.last_refused.get(id).is_some_and(|title| **title == *letter["document"]["title"].to_string())
         };
         let Some(letter) = letters.iter().find(is_last) else { return Ok(()) };
         let document = json!({ "id": letter["documentId"], "title": format!("mended after {}", self.requests) });

@@ -11,8 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     oracle::Oracle,
@@ -33,12 +32,12 @@ pub(crate) struct Written {
 
 pub(crate) struct Workload {
     stop: CancellationToken,
-    books: Vec<JoinHandle<anyhow::Result<Oracle>>>,
-    shelf: JoinHandle<anyhow::Result<Oracle>>,
-    compat: JoinHandle<anyhow::Result<Oracle>>,
-    searched: JoinHandle<anyhow::Result<Searched>>,
-    reindexed: JoinHandle<anyhow::Result<Charged>>,
-    others: Vec<JoinHandle<anyhow::Result<()>>>,
+    books: Vec<AbortOnDropHandle<anyhow::Result<Oracle>>>,
+    shelf: AbortOnDropHandle<anyhow::Result<Oracle>>,
+    compat: AbortOnDropHandle<anyhow::Result<Oracle>>,
+    searched: AbortOnDropHandle<anyhow::Result<Searched>>,
+    reindexed: AbortOnDropHandle<anyhow::Result<Charged>>,
+    others: Vec<AbortOnDropHandle<anyhow::Result<()>>>,
 }
 
 impl Workload {
@@ -48,15 +47,15 @@ impl Workload {
         let [books, shelf, compat, found] = tenants;
         Self {
             books: (1..=2)
-                .map(|number| tokio::spawn(documents::write(books.clone(), number, seeded(), stop.clone())))
+                .map(|number| begin(documents::write(books.clone(), number, seeded(), stop.clone())))
                 .collect(),
-            shelf: tokio::spawn(by_filter::write(shelf.clone(), seeded(), stop.clone())),
-            compat: tokio::spawn(compatible::write(compat.clone(), seeded(), stop.clone())),
-            searched: tokio::spawn(searches::search(found.clone(), seeded(), stop.clone())),
-            reindexed: tokio::spawn(reindexes::reindex(books.clone(), seeded(), stop.clone())),
+            shelf: begin(by_filter::write(shelf.clone(), seeded(), stop.clone())),
+            compat: begin(compatible::write(compat.clone(), seeded(), stop.clone())),
+            searched: begin(searches::search(found.clone(), seeded(), stop.clone())),
+            reindexed: begin(reindexes::reindex(books.clone(), seeded(), stop.clone())),
             others: vec![
-                tokio::spawn(tables::change(site.clone(), seeded(), stop.clone())),
-                tokio::spawn(tables::run(site.clone(), seeded(), stop.clone())),
+                begin(tables::change(site.clone(), seeded(), stop.clone())),
+                begin(tables::run(site.clone(), seeded(), stop.clone())),
             ],
             stop,
         }
@@ -83,7 +82,12 @@ impl Workload {
     }
 }
 
-async fn ended<T>(task: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
+/// Begins a part of the workload, which ends when nobody waits for it any more.
+fn begin<T: Send + 'static>(part: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
+    AbortOnDropHandle::new(tokio::spawn(part))
+}
+
+async fn ended<T>(task: AbortOnDropHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
     task.await.map_err(|error| anyhow!("a part of the workload broke off: {error}"))?
 }
 
