@@ -29,7 +29,10 @@ pub(super) async fn are_in_sync(site: &Site, patience: Duration) -> anyhow::Resu
             match differs(site, job).await? {
                 None => break None,
                 wrong if Instant::now() > until => break wrong,
-                Some(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+                Some(_) => {
+                    redrive(site, job).await?;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
             }
         };
         violations.extend(wrong.map(|wrong| Violation::new(Check::TablesAreInSync, format!("{}: {wrong}", job.name))));
@@ -42,6 +45,21 @@ async fn run(site: &Site, job: &SyncJob) -> anyhow::Result<()> {
     let path = format!("/typesense/sync-jobs/{}/run?wait=true", job.id);
     let call = Call { method: Method::POST, path: &path, body: None, idempotency_key: None };
     site.operator.call(&mut StdRng::seed_from_u64(0), call, &[200, 202, 409]).await.map(drop)
+}
+
+/// Sends the rows again that have spent their few tries on faults that pass: that is their operator's to do.
+async fn redrive(site: &Site, job: &SyncJob) -> anyhow::Result<()> {
+    let letters: Vec<String> = sqlx::query_scalar(
+        "select id::text from tidewell.dead_letters where sync_job_id = $1::uuid and error_code <> 'document_refused'",
+    )
+    .bind(&job.id)
+    .fetch_all(&site.pool)
+    .await?;
+    if !letters.is_empty() {
+        let call = Call::json(Method::POST, "/v1/dead-letters:retry", &json!({ "ids": letters }));
+        site.operator.call(&mut StdRng::seed_from_u64(0), call, &[200]).await?;
+    }
+    Ok(())
 }
 
 /// What is wrong, if anything.
