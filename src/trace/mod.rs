@@ -16,7 +16,7 @@ pub const MAX_LINKS: i64 = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "TIDEWELL_OTLP_ENDPOINT is set, and this tidewell was built without the feature `otel`: build it with `--features otel`"
+        "TIDEWELL_OTLP_ENDPOINT is set, and this tidewell was built without the feature `otel`: build it with the default features"
     )]
     NotBuiltIn,
     #[error("spans can't be exported to {endpoint}: {reason}")]
