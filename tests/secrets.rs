@@ -124,7 +124,7 @@ async fn no_secret_is_in_what_is_logged_told_or_counted() {
     let key = json!({ "name": "k", "kind": "connector", "scopes": ["ingest", "search", "admin"] });
     let key = raw(&operator.post("/v1/organizations/hush/keys", &key).await.expect(201), "rawKey");
     let tenant = operator.bearer(&key);
-    let token = json!({ "index": "books", "filterBy": "", "expiresAt": "2099-01-01T00:00:00Z" });
+    let token = json!({ "index": "books", "filterBy": "title:=A", "expiresAt": "2099-01-01T00:00:00Z" });
     let token = raw(&tenant.post("/v1/scoped-tokens", &token).await.expect(201), "token");
     let gateway = raw(&operator.post("/v1/gateway-keys", &json!({ "name": "g" })).await.expect(201), "rawKey");
     let athena = Client::new(&url, "x-athena-key", &gateway);
@@ -193,8 +193,6 @@ async fn no_secret_is_in_what_is_logged_told_or_counted() {
         said.answer(operator.bearer(&wrong).get("/v1/jobs").await);
     }
     said.answer(operator.post("/v1/clients", &json!({ "name": "x", "url": [PASSWORD] })).await);
-    said.answer(operator.post("/v1/clients", &json!({ "name": "x", PASSWORD: 1, "url": PASSWORD })).await)["errors"]
-        .take();
 
     // The console.
     let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().expect("a client");

@@ -79,7 +79,7 @@ async fn connection(stream: TcpStream, routes: Router, place: Place, bounds: Bou
     });
     let io = TokioIo::new(Wire::new(stream, standing.clone(), bounds));
     let mut serving = pin!(http1::Builder::new().max_header_size(MAX_HEAD_BYTES).serve_connection(io, answer));
-    let mut is_stopping = false;
+    let mut is_leaving = false;
     loop {
         tokio::select! {
             served = serving.as_mut() => {
@@ -88,14 +88,18 @@ async fn connection(stream: TcpStream, routes: Router, place: Place, bounds: Bou
                 }
                 return;
             }
-            () = place.is_wanted() => return,
-            () = shutdown.cancelled(), if !is_stopping => {
+            () = place.is_wanted(), if !is_leaving => {
+                if standing.waits_since().is_some() {
+                    return;
+                }
+            }
+            () = shutdown.cancelled(), if !is_leaving => {
                 if standing.is_idle() {
                     return;
                 }
-                is_stopping = true;
-                serving.as_mut().graceful_shutdown();
             }
         }
+        is_leaving = true;
+        serving.as_mut().graceful_shutdown();
     }
 }
