@@ -44,7 +44,7 @@ impl Scrape {
 
     /// Every series' metric with its labels.
     fn series(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
-        self.text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| {
+        self.text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(move |line| {
             let (name, rest) = line.split_at(line.find(['{', ' ']).expect("a value"));
             let labels = rest.split("=\"").collect::<Vec<_>>();
             let names =
@@ -55,7 +55,7 @@ impl Scrape {
 
     /// Of a part of a histogram that histogram.
     fn metric_of<'a>(&self, name: &'a str) -> &'a str {
-        let whole = ["_bucket", "_count", "_sum"].iter().find_map(|part| name.strip_suffix(part));
+        let whole = ["_bucket", "_count", "_sum"].iter().find_map(|part| name.strip_suffix(*part));
         whole.filter(|whole| self.types.contains_key(*whole)).unwrap_or(name)
     }
 }
