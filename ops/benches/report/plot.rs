@@ -99,7 +99,7 @@ fn draw_bars(area: &Area<'_>, bars: &[(&Row, f64)]) -> anyhow::Result<()> {
         area.draw_text(&row.name, &ink(13), (20, top + 3))?;
         area.draw(&Rectangle::new([(LEFT, top + 2), (LEFT + length(*ratio), top + BAR as i32 - 5)], colour.filled()))?;
         let number = if *ratio < 10.0 { format!("{ratio:.2}") } else { format!("{ratio:.0}") };
-        area.draw_text(&number, &ink(13), (LEFT + length(*ratio) + 6, top + 3))?;
+        area.draw_text(&number, &ink(13).color(&PAPER), (LEFT + 8, top + 3))?;
     }
     let bottom = (HEAD + BAR * bars.len() as u32) as i32;
     let line = vec![(LEFT + length(1.0), HEAD as i32 - 6), (LEFT + length(1.0), bottom)];
@@ -135,7 +135,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> anyhow::Result<()> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerRight)
         .background_style(PAPER.mix(0.8))
         .label_font(ink(11))
         .draw()?;

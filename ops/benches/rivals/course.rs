@@ -9,6 +9,8 @@ use crate::{raw::Typesense, sync::Source};
 pub(super) const BAD: &str = "unmistakable";
 /// As a dead letter names it.
 const BAD_LETTER: &str = r#""documentId":"2""#;
+/// What the course is called, where a name is needed.
+const NAME: &str = "course";
 /// A price that nothing has had before.
 const MARK: f64 = 1_234_567.0;
 const CHANGED_BESIDE: i64 = 100;
@@ -76,13 +78,7 @@ pub(super) async fn run(
     typesense: &Typesense,
     count: usize,
 ) -> anyhow::Result<Course> {
-    const NAME: &str = "course";
     let collection = rival.collection(NAME);
-    let took = async |rival: &mut Rival<'_>, what: &str| -> anyhow::Result<Told> {
-        let told = rival.run(NAME).await?;
-        eprintln!("    {what}: {:.2} s", told.seconds);
-        Ok(told)
-    };
     let first = took(rival, "first").await?;
     let arrived = typesense.count(&collection).await?;
     anyhow::ensure!(arrived == count as u64, "{arrived} of {count} documents are there: {}", first.text);
@@ -122,13 +118,19 @@ pub(super) async fn run(
     })
 }
 
+async fn took(rival: &mut Rival<'_>, what: &str) -> anyhow::Result<Told> {
+    let told = rival.run(NAME).await?;
+    eprintln!("    {what}: {:.2} s", told.seconds);
+    Ok(told)
+}
+
 /// A first run that is killed once half of the documents are there, and the one after it.
 async fn killed(rival: &mut Rival<'_>, source: &Source, typesense: &Typesense) -> anyhow::Result<(Told, u64)> {
-    const NAME: &str = "killed";
+    const KILLED: &str = "killed";
     let rows: i64 = sqlx::query_scalar("select count(*) from products").fetch_one(&source.pool).await?;
-    rival.run_and_die(NAME, rows as u64 / 2, typesense).await?;
-    let told = rival.go_on(NAME).await?;
-    let there = typesense.count(&rival.collection(NAME)).await?;
+    rival.run_and_die(KILLED, rows as u64 / 2, typesense).await?;
+    let told = rival.go_on(KILLED).await?;
+    let there = typesense.count(&rival.collection(KILLED)).await?;
     eprintln!("    after a kill: {:.2} s, {there} of {rows} documents", told.seconds);
     Ok((told, rows as u64 - there.min(rows as u64)))
 }

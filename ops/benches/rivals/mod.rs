@@ -21,7 +21,7 @@ use super::{
 
 /// One way to bring a table into Typesense.
 enum Rival<'a> {
-    Tidewell(Tidewell<'a>),
+    Tidewell(Box<Tidewell<'a>>),
     Python(Python),
 }
 
@@ -76,25 +76,33 @@ pub(crate) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         eprintln!("  {name}");
         let source = Source::fill(stack, count).await?;
         extend(&source.pool).await?;
-        let site = Site::open(stack, "rivals").await?;
-        let (serve, operator) = site.serve_operator().await?;
-        let mut rival = match name {
-            "tidewell" => {
-                let jobs = Jobs::new(stack, operator, &source).await?;
-                Rival::Tidewell(Tidewell::start(&site, jobs)?)
-            }
-            "client" => Rival::Python(Python::client(stack, &source)?),
-            _ => Rival::Python(Python::dlt(stack, &source)?),
+        let course = match name {
+            "tidewell" => with_tidewell(stack, &source, count).await?,
+            "client" => with_python(stack, Python::client(stack, &source)?, &source, count).await?,
+            _ => with_python(stack, Python::dlt(stack, &source)?, &source, count).await?,
         };
-        courses.push((name, course::run(&mut rival, &source, &stack.typesense, count).await?));
-        if let Rival::Tidewell(tidewell) = rival {
-            tidewell.stop().await?;
-        }
-        serve.stop().await?;
+        courses.push((name, course));
         source.pool.close().await;
         stack.tidy().await?;
     }
     Ok(rows(&courses, count))
+}
+
+async fn with_tidewell(stack: &Stack, source: &Source, count: usize) -> anyhow::Result<Course> {
+    let site = Site::open(stack, "rivals").await?;
+    let (serve, operator) = site.serve_operator().await?;
+    let jobs = Jobs::new(stack, operator, source).await?;
+    let mut rival = Rival::Tidewell(Box::new(Tidewell::start(&site, jobs)?));
+    let course = course::run(&mut rival, source, &stack.typesense, count).await?;
+    if let Rival::Tidewell(tidewell) = rival {
+        tidewell.stop().await?;
+    }
+    serve.stop().await?;
+    Ok(course)
+}
+
+async fn with_python(stack: &Stack, python: Python, source: &Source, count: usize) -> anyhow::Result<Course> {
+    course::run(&mut Rival::Python(python), source, &stack.typesense, count).await
 }
 
 /// A column in which a row can be bad.
