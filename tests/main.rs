@@ -30,6 +30,7 @@ mod reindexing;
 mod remembering;
 mod replication;
 mod restoring;
+mod scaling;
 mod scoped_tokens;
 mod searching;
 mod source_clients;
