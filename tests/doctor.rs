@@ -204,7 +204,7 @@ async fn backends_and_sources_are_each_looked_at() {
     sealed.says_of("shop", "client", "problem", "TIDEWELL_SECRET", "the deployment's secrets");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn models_that_are_away_or_others_than_before_are_named() {
     let openai = OpenAi::start().await;
     let setting = Setting::fresh().await.with("TIDEWELL_OPENAI_BASE_URL", &openai.url);

@@ -36,6 +36,7 @@ mod remembering;
 mod replication;
 mod restoring;
 mod rolling;
+mod scaling;
 mod scoped_tokens;
 mod searching;
 mod secrets;

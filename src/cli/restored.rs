@@ -1,6 +1,8 @@
 //! `tidewell restored`: after an older backup of the control database was put back. Typesense is newer than it then: indexes hold
 //! documents that the record does not know, and collections that no version has.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -14,6 +16,8 @@ use uuid::Uuid;
 
 use super::{Session, output::table};
 
+/// Within this a worker that lives says so several times.
+const HEARD_WITHIN: Duration = Duration::from_secs(6);
 /// Sync jobs that are compared.
 const MANY: i64 = 10_000;
 
@@ -54,11 +58,7 @@ impl Compared {
 /// Prints what differs; fails where that was not to be repaired, or could not be looked at.
 pub(super) async fn run(session: &Session, args: &Args) -> anyhow::Result<()> {
     let (pool, typesense) = (session.database().await?, session.typesense()?);
-    if db::status::read(&pool).await?.workers.iter().any(|worker| worker.alive) {
-        bail!(
-            "workers are running: stop every `tidewell serve` and `tidewell work`, and wait until nothing they sent is alive"
-        );
-    }
+    refuse_beside_workers(&pool).await?;
     let indexes = restore::indexes(&pool).await?;
     let leftovers = leftovers(&typesense, &indexes).await.context("Typesense's collections can't be listed")?;
     if args.repair {
@@ -84,6 +84,18 @@ pub(super) async fn run(session: &Session, args: &Args) -> anyhow::Result<()> {
         }
         (false, _) if report.leftovers.is_empty() && report.compared.iter().all(Compared::is_well) => Ok(()),
         (false, _) => bail!("Typesense is not what the database says: keep what you need of it, then --repair"),
+    }
+}
+
+/// The workers of the backup are in the database, too: only who says again that they live is running.
+async fn refuse_beside_workers(pool: &PgPool) -> anyhow::Result<()> {
+    tokio::time::sleep(HEARD_WITHIN).await;
+    let status = db::status::read(pool).await?;
+    match status.workers.iter().any(|worker| worker.last_seen_seconds_ago < HEARD_WITHIN.as_secs_f64()) {
+        false => Ok(()),
+        true => bail!(
+            "workers are running: stop every `tidewell serve` and `tidewell work`, and wait until nothing that they sent is alive"
+        ),
     }
 }
 

@@ -63,7 +63,7 @@ impl Finding {
     }
 }
 
-/// What an answer of the database leads to; `unknown` where there is none.
+/// What an answer leads to; [`Verdict::Unknown`] where there is none.
 pub(super) fn judged<T, E: ToString>(
     check: &'static str,
     asked: Result<T, E>,
@@ -72,7 +72,7 @@ pub(super) fn judged<T, E: ToString>(
     asked.map_or_else(|error| Finding::unknown(check, error), judge)
 }
 
-/// Nothing where `names` is empty, else they are listed.
+/// Names, the first ten of them.
 pub(super) fn listed(names: &[String]) -> String {
     const TOLD: usize = 10;
     let more = names.len().saturating_sub(TOLD);

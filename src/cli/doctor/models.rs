@@ -1,6 +1,6 @@
 //! The models that documents are embedded by: there, and the ones that the vectors were made by.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use sqlx::PgPool;
 use tidewell::{
@@ -26,7 +26,7 @@ pub(super) async fn check(session: &Session, pool: &PgPool) -> Vec<Finding> {
 }
 
 async fn of_uses(embedders: &Embedders, uses: Vec<EmbeddingUse>) -> Vec<Finding> {
-    let mut by_model: HashMap<String, Vec<EmbeddingUse>> = HashMap::new();
+    let mut by_model: BTreeMap<String, Vec<EmbeddingUse>> = BTreeMap::new();
     for embedding_use in uses {
         by_model.entry(embedding_use.embedding.model.clone()).or_default().push(embedding_use);
     }
