@@ -129,29 +129,37 @@ impl Cluster {
         (self.leader().await + 1) % self.nodes.len()
     }
 
-    /// Waits until every node takes reads and writes.
+    /// Waits until every node takes reads and writes, and none has anything left to replay: one that does calls itself healthy.
     pub async fn is_whole(&self) {
-        eventually(Duration::from_secs(120), || async {
-            for url in self.urls() {
-                let health = self.http.get(format!("{url}/health")).send().await.map_err(|error| error.to_string())?;
-                health.error_for_status().map_err(|error| error.to_string())?;
+        eventually(Duration::from_secs(240), || async {
+            let nodes = 0..self.nodes.len();
+            let health = join_all(nodes.clone().map(|node| self.ask(node, "/health"))).await;
+            let status = join_all(nodes.map(|node| self.ask(node, "/status"))).await;
+            let queued = status.iter().map(|status| status.as_ref()?["queued_writes"].as_u64());
+            match health.iter().all(Option::is_some) && queued.eq([Some(0); 3]) {
+                true => Ok(()),
+                false => Err((health, status)),
             }
-            Ok::<_, String>(())
         })
         .await;
         self.leader().await;
     }
 
     async fn state(&self, node: usize) -> Option<u64> {
-        let debug = self.http.get(format!("{}/debug", self.url(node))).header("x-typesense-api-key", KEY);
-        let debug = debug.timeout(Duration::from_secs(5)).send().await.ok()?.json::<Value>().await.ok()?;
-        debug["state"].as_u64()
+        self.ask(node, "/debug").await?["state"].as_u64()
+    }
+
+    /// What a node says of itself, if it is well.
+    async fn ask(&self, node: usize, path: &str) -> Option<Value> {
+        let asked = self.http.get(format!("{}{path}", self.url(node))).header("x-typesense-api-key", KEY);
+        let answer = asked.timeout(Duration::from_secs(5)).send().await.ok()?;
+        answer.error_for_status().ok()?.json().await.ok()
     }
 
     /// Waits until every node holds exactly these documents, without what Tidewell adds: followers are a moment behind.
     pub async fn each_holds(&self, collection: &str, documents: &BTreeMap<String, Value>) {
         for node in 0..self.nodes.len() {
-            eventually(Duration::from_secs(20), || async {
+            eventually(Duration::from_secs(60), || async {
                 let held = self.held(node, collection).await?;
                 let differing = documents.iter().filter(|(id, document)| held.get(*id) != Some(*document));
                 let differing: Vec<_> = differing.map(|(id, document)| (document, held.get(id))).take(5).collect();
