@@ -121,6 +121,7 @@ pub(crate) async fn inject(
     let mut lasting = JoinSet::new();
     let mut bag: Vec<Fault> = Vec::new();
     while Instant::now() < until {
+        site.look_after()?;
         if bag.is_empty() {
             bag = kinds.to_vec();
             bag.shuffle(random);
@@ -133,7 +134,7 @@ pub(crate) async fn inject(
     while let Some(ended) = lasting.join_next().await {
         ended.map_err(|error| anyhow!("a fault broke off: {error}"))??;
     }
-    Ok(())
+    site.look_after()
 }
 
 async fn happen(

@@ -160,7 +160,7 @@ async fn break_everything(
     eprintln!("things break for {seconds} s");
     fault::inject(site, kinds, random, Instant::now() + Duration::from_secs(seconds)).await?;
     if sabotage.is_none() {
-        site.calm().await?;
+        site.calm();
     }
     eprintln!("everything comes to rest");
     let mut written = match workload.stop().await {

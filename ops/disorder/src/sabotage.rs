@@ -149,3 +149,21 @@ impl Sabotage {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_is_proved_by_a_sabotage_that_says_so() {
+        let sabotages = Sabotage::value_variants();
+        for check in Check::value_variants() {
+            assert!(sabotages.iter().any(|sabotage| sabotage.caught_by() == *check), "{check}");
+        }
+        for sabotage in sabotages {
+            let help = sabotage.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string));
+            let named = format!("[{}]", sabotage.caught_by());
+            assert!(help.is_some_and(|help| help.ends_with(&named)), "{sabotage:?} {named}");
+        }
+    }
+}
