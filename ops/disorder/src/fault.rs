@@ -8,9 +8,9 @@ use rand::{
     rngs::StdRng,
     seq::{IndexedRandom, SliceRandom},
 };
-use tokio::{sync::Mutex, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 
-use crate::{proxy::trick::Trick, replica::Replica, site::Site, stage};
+use crate::{proxy::trick::Trick, site::Site, stage};
 
 /// Longer than a lease of five seconds.
 const PAST_A_LEASE: Duration = Duration::from_millis(6500);
@@ -93,7 +93,7 @@ impl Fault {
         }
     }
 
-    /// What is done before Typesense, and to which share of the requests. These are counted by the request.
+    /// What is done to requests on their way to Typesense, and to which share of them; the proxy counts these.
     fn before_typesense(self, random: &mut StdRng) -> Option<(Trick, f64)> {
         let millis = |range, random: &mut StdRng| Duration::from_millis(random.random_range(range));
         Some(match self {
@@ -121,6 +121,7 @@ pub(crate) async fn inject(
     let mut lasting = JoinSet::new();
     let mut bag: Vec<Fault> = Vec::new();
     while Instant::now() < until {
+        site.look_after()?;
         if bag.is_empty() {
             bag = kinds.to_vec();
             bag.shuffle(random);
@@ -133,7 +134,7 @@ pub(crate) async fn inject(
     while let Some(ended) = lasting.join_next().await {
         ended.map_err(|error| anyhow!("a fault broke off: {error}"))??;
     }
-    Ok(())
+    site.look_after()
 }
 
 async fn happen(
@@ -143,43 +144,40 @@ async fn happen(
     lasting: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let window = Duration::from_millis(random.random_range(400..1500));
-    let work = site.works.choose(random).cloned();
-    let serve = site.serves.choose(random).cloned();
-    let any = if random.random_bool(0.5) { work.clone() } else { serve.clone() };
     if let Some((trick, share)) = fault.before_typesense(random) {
         site.typesense_proxy.tricks.arm(fault.name(), trick, window, share);
         return Ok(());
     }
-    match (fault, work, serve, any) {
-        (Fault::LoseAnswer, ..) => {
-            let front = site.fronts.choose(random);
-            front.into_iter().for_each(|front| front.tricks.arm(fault.name(), Trick::LoseAnswer, window, 0.5));
-            return Ok(());
-        }
-        (Fault::KillServe, _, Some(serve), _) => serve.lock().await.kill().await?,
-        (Fault::KillWork, Some(work), ..) => work.lock().await.kill().await?,
-        (Fault::PauseWork, Some(work), ..) => {
+    let work = &site.works[random.random_range(0..site.works.len())];
+    let serve = random.random_range(0..site.serves.len());
+    let (serve, front) = (&site.serves[serve], &site.fronts[serve]);
+    let any = if random.random_bool(0.5) { work } else { serve };
+    match fault {
+        Fault::KillServe => serve.lock().await.kill().await?,
+        Fault::KillWork => work.lock().await.kill().await?,
+        Fault::PauseWork => {
+            let work = work.clone();
             lasting.spawn(async move { work.lock().await.pause(PAST_A_LEASE).await });
         }
-        (Fault::MoveClock, _, _, Some(replica)) if stage::faketime().is_some() => {
+        Fault::MoveClock if stage::faketime().is_some() => {
             let hours = *[-30, -1, 1, 30].choose(random).unwrap_or(&1);
-            replica.lock().await.move_clock(hours * 3600 + 17).await?;
+            any.lock().await.move_clock(hours * 3600 + 17).await?;
         }
-        (Fault::StopPostgres, ..) => site.stage.lock().await.restart_postgres().await?,
-        (Fault::CrashPostgres, ..) => site.stage.lock().await.crash_postgres().await?,
-        (Fault::StopTypesense, ..) => site.stage.lock().await.restart_typesense().await?,
-        (Fault::KillTypesense, ..) => site.stage.lock().await.kill_typesense().await?,
-        (Fault::CutDatabase, _, _, Some(replica)) => {
-            cut(&replica).await;
+        Fault::StopPostgres => site.stage.lock().await.restart_postgres().await?,
+        Fault::CrashPostgres => site.stage.lock().await.crash_postgres().await?,
+        Fault::StopTypesense => site.stage.lock().await.restart_typesense().await?,
+        Fault::KillTypesense => site.stage.lock().await.kill_typesense().await?,
+        Fault::CutDatabase => {
+            any.lock().await.database.cut();
             site.source_proxy.cut();
         }
-        (Fault::StallDatabase, Some(work), ..) => work.lock().await.database.stall(PAST_A_LEASE),
+        Fault::StallDatabase => work.lock().await.database.stall(PAST_A_LEASE),
+        Fault::LoseAnswer => {
+            front.tricks.arm(fault.name(), Trick::LoseAnswer, window, 0.5);
+            return Ok(());
+        }
         _ => return Ok(()),
     }
     site.tally.add(fault.name());
     Ok(())
-}
-
-async fn cut(replica: &Mutex<Replica>) {
-    replica.lock().await.database.cut();
 }

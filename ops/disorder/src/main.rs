@@ -43,7 +43,7 @@ const LEAD: Duration = Duration::from_secs(2);
 /// Breaks everything under Tidewell while writers write, and checks its promises. Exits 0 where all held, 1 where one was broken,
 /// 2 where it could not be told. The last line of the output is JSON: `{"seed","acknowledged","faults","violations"}`.
 #[derive(Debug, Parser)]
-#[command(name = "ops/chaos", max_term_width = 120)]
+#[command(name = "ops/chaos", bin_name = "ops/chaos", max_term_width = 120)]
 struct Args {
     /// Decides what is written and what breaks, as far as real processes can be told; drawn and printed where left out
     #[arg(long)]
@@ -160,7 +160,7 @@ async fn break_everything(
     eprintln!("things break for {seconds} s");
     fault::inject(site, kinds, random, Instant::now() + Duration::from_secs(seconds)).await?;
     if sabotage.is_none() {
-        site.calm().await?;
+        site.calm();
     }
     eprintln!("everything comes to rest");
     let mut written = match workload.stop().await {

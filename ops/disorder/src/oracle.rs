@@ -59,3 +59,40 @@ impl Oracle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_leaves_the_document_before_it_in_its_place() {
+        let mut oracle = Oracle::default();
+        let good = json!({ "id": "a", "title": "good" });
+        oracle.upsert(good.clone());
+        oracle.upsert(json!({ "id": "a", "title": 7 }));
+        oracle.upsert(json!({ "id": "never", "title": 8 }));
+        assert_eq!(oracle.documents["a"], Some(good));
+        assert_eq!(oracle.documents["never"], None);
+        assert_eq!(oracle.last_refused.keys().collect::<Vec<_>>(), ["a", "never"]);
+    }
+
+    #[test]
+    fn a_newer_write_may_overtake_what_is_refused_before_it_is_sent() {
+        let mut oracle = Oracle::default();
+        oracle.upsert(json!({ "id": "a", "title": 7 }));
+        oracle.delete("a");
+        assert!(oracle.last_refused.is_empty());
+        assert_eq!(oracle.refused.len(), 1, "it may yet have been refused");
+    }
+
+    #[test]
+    fn what_was_mended_is_no_letter_any_more() {
+        let mut oracle = Oracle::default();
+        oracle.upsert(json!({ "id": "a", "title": 7 }));
+        oracle.mend(json!({ "id": "a", "title": "mended" }));
+        assert!(oracle.refused.is_empty() && oracle.last_refused.is_empty());
+        assert_eq!(oracle.documents["a"], Some(json!({ "id": "a", "title": "mended" })));
+    }
+}

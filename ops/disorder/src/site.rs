@@ -142,14 +142,16 @@ impl Site {
         Ok((site, tenants))
     }
 
-    /// Ends all tricks, and starts what does not run.
-    pub(crate) async fn calm(&self) -> anyhow::Result<()> {
+    /// Ends all tricks.
+    pub(crate) fn calm(&self) {
         self.typesense_proxy.tricks.end();
         self.fronts.iter().for_each(|front| front.tricks.end());
-        for replica in self.serves.iter().chain(&self.works) {
-            replica.lock().await.start()?;
-        }
-        Ok(())
+    }
+
+    /// Starts what has ended by itself, as whoever looks after processes does. One that something is done to just now is left alone.
+    pub(crate) fn look_after(&self) -> anyhow::Result<()> {
+        let mut free = self.serves.iter().chain(&self.works).filter_map(|replica| replica.try_lock().ok());
+        free.try_for_each(|mut replica| replica.start())
     }
 }
 

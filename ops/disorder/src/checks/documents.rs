@@ -26,7 +26,10 @@ pub(crate) async fn are_right(
 }
 
 async fn compare(site: &Site, tenant: &Tenant, writers: &[&Oracle], when: &str) -> anyhow::Result<Vec<Violation>> {
-    let mut held = held(site, &tenant.alias).await?;
+    let live = "select collection from tidewell.index_versions where state = 'live'
+                and index_id = (select id from tidewell.indexes where alias = $1)";
+    let live: String = sqlx::query_scalar(live).bind(&tenant.alias).fetch_one(&site.pool).await?;
+    let mut held = held(site, &live).await?;
     // What Tidewell adds.
     for document in held.values_mut().filter_map(Value::as_object_mut) {
         document.remove("tenantId");

@@ -16,9 +16,6 @@ const WAITING: &str = "
         ('flights of versions', (select count(*) from tidewell.version_flights)),
         ('reindexes', (select count(*) from tidewell.reindexes where status in ('queued', 'running'))),
         ('runs', (select count(*) from public.typesense_sync_runs where status in ('queued', 'running', 'paused'))),
-        ('flights of runs', (select count(*) from tidewell.sync_flights
-                             where doubted_until < now() - interval '10 seconds' and fence < (
-                                 select fence from tidewell.sync_states where job_id = sync_flights.job_id))),
         ('reservations', (select count(*) from tidewell.reservations)),
         ('backlog', (select (select coalesce(sum(accepted), 0) from tidewell.backlogs)
                           - (select coalesce(sum(settled), 0) from tidewell.lanes))::bigint)
@@ -62,12 +59,13 @@ pub(super) async fn nothing_is_leased(site: &Site) -> anyhow::Result<Option<Viol
              ('reindexes', (select count(*) from tidewell.reindexes where leased_until > clock_timestamp())),
              ('sync jobs', (select count(*) from tidewell.sync_states where leased_until > clock_timestamp())),
              ('deletes by filter', (select count(*) from tidewell.filter_deletes where leased_until > clock_timestamp())),
+             ('flights of runs', (select count(*) from tidewell.sync_flights)),
              ('reservations', (select count(*) from tidewell.reservations))
          ) as leased (name, count)
          where count <> 0",
     )
     .fetch_all(&site.pool)
     .await?;
-    let what = || format!("all processes have ended, and there are still leases: {leased:?}");
+    let what = || format!("all processes have ended, and something is still held: {leased:?}");
     Ok((!leased.is_empty()).then(|| Violation::new(Check::NothingIsLeftBehind, what())))
 }

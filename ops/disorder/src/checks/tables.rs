@@ -74,7 +74,12 @@ async fn differs(site: &Site, job: &SyncJob) -> anyhow::Result<Option<String>> {
         .map(|(id, title, tags)| (id.clone(), json!({ "id": id, "title": title, "tags": tags })))
         .collect();
     let refused: BTreeSet<String> = bad.into_iter().map(|(id, ..)| id).collect();
-    let mut held = held(site, job.name).await?;
+    let collection: Option<String> =
+        sqlx::query_scalar("select collection from tidewell.sync_states where job_id = $1::uuid")
+            .bind(&job.id)
+            .fetch_one(&site.pool)
+            .await?;
+    let mut held = held(site, &collection.unwrap_or_default()).await?;
     // A row that is refused leaves the document before it, if there was one, in its place.
     held.retain(|id, _| !refused.contains(id));
     let letters: Vec<String> =

@@ -11,7 +11,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     oracle::Oracle,
@@ -22,6 +23,7 @@ pub(crate) use reindexes::Charged;
 pub(crate) use searches::Searched;
 
 /// What was written and searched, once all of it has ended.
+#[derive(Default)]
 pub(crate) struct Written {
     pub(crate) books: Vec<Oracle>,
     pub(crate) shelf: Oracle,
@@ -30,65 +32,63 @@ pub(crate) struct Written {
     pub(crate) reindexed: Charged,
 }
 
+/// What one part of the workload knows at its end.
+enum Part {
+    Books(Oracle),
+    Shelf(Oracle),
+    Compat(Oracle),
+    Searched(Searched),
+    Reindexed(Charged),
+    Tables,
+}
+
 pub(crate) struct Workload {
     stop: CancellationToken,
-    books: Vec<AbortOnDropHandle<anyhow::Result<Oracle>>>,
-    shelf: AbortOnDropHandle<anyhow::Result<Oracle>>,
-    compat: AbortOnDropHandle<anyhow::Result<Oracle>>,
-    searched: AbortOnDropHandle<anyhow::Result<Searched>>,
-    reindexed: AbortOnDropHandle<anyhow::Result<Charged>>,
-    others: Vec<AbortOnDropHandle<anyhow::Result<()>>>,
+    /// Broken off where nobody waits for them any more.
+    parts: JoinSet<anyhow::Result<Part>>,
 }
 
 impl Workload {
     pub(crate) fn start(site: &Arc<Site>, tenants: &[Arc<Tenant>; 4], random: &mut StdRng) -> Self {
-        let stop = CancellationToken::new();
-        let mut seeded = || StdRng::seed_from_u64(random.random());
-        let [books, shelf, compat, found] = tenants;
-        Self {
-            books: (1..=2)
-                .map(|number| begin(documents::write(books.clone(), number, seeded(), stop.clone())))
-                .collect(),
-            shelf: begin(by_filter::write(shelf.clone(), seeded(), stop.clone())),
-            compat: begin(compatible::write(compat.clone(), seeded(), stop.clone())),
-            searched: begin(searches::search(found.clone(), seeded(), stop.clone())),
-            reindexed: begin(reindexes::reindex(books.clone(), seeded(), stop.clone())),
-            others: vec![
-                begin(tables::change(site.clone(), seeded(), stop.clone())),
-                begin(tables::run(site.clone(), seeded(), stop.clone())),
-            ],
-            stop,
+        let ending = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        let mut given = || (StdRng::seed_from_u64(random.random()), ending.clone());
+        let [books, shelf, compat, found] = tenants.clone();
+        for number in 1..=2 {
+            let (tenant, (random, stop)) = (books.clone(), given());
+            parts.spawn(async move { Ok(Part::Books(documents::write(tenant, number, random, stop).await?)) });
         }
+        let (random, stop) = given();
+        parts.spawn(async move { Ok(Part::Shelf(by_filter::write(shelf, random, stop).await?)) });
+        let (random, stop) = given();
+        parts.spawn(async move { Ok(Part::Compat(compatible::write(compat, random, stop).await?)) });
+        let (random, stop) = given();
+        parts.spawn(async move { Ok(Part::Searched(searches::search(found, random, stop).await?)) });
+        let (random, stop) = given();
+        parts.spawn(async move { Ok(Part::Reindexed(reindexes::reindex(books, random, stop).await?)) });
+        let (changed, (random, stop)) = (site.clone(), given());
+        parts.spawn(async move { tables::change(changed, random, stop).await.map(|()| Part::Tables) });
+        let (run, (random, stop)) = (site.clone(), given());
+        parts.spawn(async move { tables::run(run, random, stop).await.map(|()| Part::Tables) });
+        Self { stop: ending, parts }
     }
 
     /// Waits until every request that is under way has its answer.
-    pub(crate) async fn stop(self) -> anyhow::Result<Written> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<Written> {
         self.stop.cancel();
-        let mut books = Vec::new();
-        for writer in self.books {
-            books.push(ended(writer).await?);
-        }
-        let written = Written {
-            books,
-            shelf: ended(self.shelf).await?,
-            compat: ended(self.compat).await?,
-            searched: ended(self.searched).await?,
-            reindexed: ended(self.reindexed).await?,
-        };
-        for other in self.others {
-            ended(other).await?;
+        let mut written = Written::default();
+        while let Some(part) = self.parts.join_next().await {
+            match part.map_err(|error| anyhow!("a part of the workload broke off: {error}"))?? {
+                Part::Books(oracle) => written.books.push(oracle),
+                Part::Shelf(oracle) => written.shelf = oracle,
+                Part::Compat(oracle) => written.compat = oracle,
+                Part::Searched(searched) => written.searched = searched,
+                Part::Reindexed(charged) => written.reindexed = charged,
+                Part::Tables => {}
+            }
         }
         Ok(written)
     }
-}
-
-/// Begins a part of the workload, which ends when nobody waits for it any more.
-fn begin<T: Send + 'static>(part: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
-    AbortOnDropHandle::new(tokio::spawn(part))
-}
-
-async fn ended<T>(task: AbortOnDropHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
-    task.await.map_err(|error| anyhow!("a part of the workload broke off: {error}"))?
 }
 
 /// A breath between two requests.
