@@ -35,7 +35,7 @@ async fn lost(pool: &PgPool, index_id: Uuid, document_id: &str, version: i64) ->
 
 async fn doubted(pool: &PgPool) -> Vec<Doubted> {
     let mut doubted = vec![];
-    while let Some(flight) = flight::next_doubted(pool, Duration::from_millis(500)).await.expect("a look") {
+    while let Some(flight) = flight::next_doubted(pool, Duration::from_secs(3600)).await.expect("a look") {
         doubted.push(flight);
     }
     doubted.sort_by_key(|flight| flight.id);

@@ -15,10 +15,10 @@ enum Token {
     Condition(String),
 }
 
-/// Splits a filter as leniently as Typesense: within `[…]` and backticks nothing is special, and a `(` behind a colon begins a place.
+/// Splits a filter as leniently as Typesense: within backticks nothing is special, and a `(` behind a colon begins a place.
 fn tokens(filter: &str) -> Vec<Token> {
     let (mut tokens, mut condition) = (vec![], String::new());
-    let (mut quoted, mut listed, mut placed) = (false, false, false);
+    let (mut quoted, mut placed) = (false, false);
     let mut rest = filter.chars().peekable();
     while let Some(c) = rest.next() {
         let token = match c {
@@ -27,11 +27,6 @@ fn tokens(filter: &str) -> Vec<Token> {
                 None
             }
             _ if quoted => None,
-            '[' | ']' => {
-                listed = c == '[';
-                None
-            }
-            _ if listed => None,
             '(' if condition.trim_end().ends_with(':') => {
                 placed = true;
                 None

@@ -5,3 +5,4 @@
 //! not be.
 
 pub mod lane;
+pub mod swap;
