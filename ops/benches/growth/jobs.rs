@@ -39,6 +39,10 @@ pub(super) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
             jobs.make_of(&format!("growth_{n}"), json!({ "sync_interval_minutes": 1440 })).await?;
         }
         made = *size;
+        // Each is due for the first time a day from now.
+        sqlx::query("update public.typesense_sync_jobs set next_sync_at = now() where last_sync_status is null")
+            .execute(&site.pool)
+            .await?;
         wait_quiet(&site, &mut work).await?;
         let (idle, a_minute) = idle(watched.clone(), scale).await;
         idling.add_used(*size, &idle, a_minute);

@@ -7,8 +7,6 @@ use crate::{raw::Typesense, sync::Source};
 
 /// What a bad row is known by in whatever a rival says.
 pub(super) const BAD: &str = "unmistakable";
-/// As a dead letter names it.
-const BAD_LETTER: &str = r#""documentId":"2""#;
 /// What the course is called, where a name is needed.
 const NAME: &str = "course";
 /// A price that nothing has had before.
@@ -110,7 +108,7 @@ pub(super) async fn run(
         unchanged: unchanged.seconds,
         changed: changed.seconds,
         left_behind: left_behind as f64,
-        is_named: f64::from([BAD, BAD_LETTER].iter().any(|name| bad.text.contains(name))),
+        is_named: f64::from(bad.text.contains(BAD)),
         mended: mended as f64,
         arrived: marked as f64 / CHANGED_BESIDE as f64,
         resumed: resumed.seconds,
