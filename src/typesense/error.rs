@@ -1,5 +1,7 @@
 //! What can go wrong between Tidewell and Typesense.
 
+use serde_json::{Map, Value};
+
 /// In place of a message, where a node answers with something that Typesense does not.
 const NOT_ITS_WORDS: &str = "an answer that is not Typesense's";
 
@@ -30,14 +32,10 @@ pub enum Error {
 
 impl Error {
     pub(super) fn status(status: u16, body: &str) -> Self {
-        #[derive(serde::Deserialize)]
-        struct Message {
-            message: String,
-        }
         // What else stands there may be another server's, and is not for whoever has named its address to read.
-        let message =
-            serde_json::from_str(body).map_or_else(|_| NOT_ITS_WORDS.to_owned(), |Message { message }| message);
-        Self::Status { status, message: told(&message) }
+        let said = serde_json::from_str::<Map<String, Value>>(body).unwrap_or_default();
+        let message = said.get("message").and_then(Value::as_str).unwrap_or(NOT_ITS_WORDS);
+        Self::Status { status, message: told(message) }
     }
 
     /// True where the same call may succeed later: the fault is the node's, the network's or the set-up's (a wrong key, a wrong

@@ -3,8 +3,8 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -25,7 +25,14 @@ const TOO_SLOW: &str = concat!(
 );
 
 /// What a connection is at, and since when.
-pub(super) struct Standing(Mutex<(Phase, Instant)>);
+pub(super) struct Standing(Mutex<Now>);
+
+struct Now {
+    phase: Phase,
+    since: Instant,
+    /// Who waits for a request, and has to hear that it may take only so long from now on.
+    reader: Option<Waker>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -38,27 +45,31 @@ enum Phase {
 
 impl Default for Standing {
     fn default() -> Self {
-        Self(Mutex::new((Phase::Idle, Instant::now())))
+        Self(Mutex::new(Now { phase: Phase::Idle, since: Instant::now(), reader: None }))
     }
 }
 
 impl Standing {
-    fn get(&self) -> (Phase, Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn comes_to(&self, phase: Phase) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
+        let mut now = self.now();
+        (now.phase, now.since) = (phase, Instant::now());
+        if let Some(reader) = now.reader.take() {
+            reader.wake();
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.get().0 == Phase::Idle
+        self.now().phase == Phase::Idle
     }
 
     /// Since when a request is waited for; `None` while one is answered.
     pub(super) fn waits_since(&self) -> Option<Instant> {
-        let (phase, since) = self.get();
-        (phase != Phase::Answering).then_some(since)
+        let now = self.now();
+        (now.phase != Phase::Answering).then_some(now.since)
     }
 }
 
@@ -121,13 +132,16 @@ impl Wire {
         Self { stream, standing, bounds, reading: Timer(None), writing: Timer(None) }
     }
 
-    /// What of a request has to be there by when.
-    fn deadline(&self) -> Option<(Phase, Instant)> {
-        let (phase, since) = self.standing.get();
-        match phase {
-            Phase::Idle => Some((phase, since + self.bounds.idle)),
-            Phase::Head => Some((phase, since + self.bounds.head)),
-            Phase::Answering => None,
+    /// What is waited for, and until when; `None` while a request is answered, after which `context` is woken.
+    fn deadline(&self, context: &Context<'_>) -> Option<(Phase, Instant)> {
+        let mut now = self.standing.now();
+        match now.phase {
+            Phase::Idle => Some((Phase::Idle, now.since + self.bounds.idle)),
+            Phase::Head => Some((Phase::Head, now.since + self.bounds.head)),
+            Phase::Answering => {
+                now.reader = Some(context.waker().clone());
+                None
+            }
         }
     }
 
@@ -157,7 +171,7 @@ impl AsyncRead for Wire {
             }
             return read;
         }
-        let Some((phase, deadline)) = self.deadline() else { return Poll::Pending };
+        let Some((phase, deadline)) = self.deadline(context) else { return Poll::Pending };
         ready!(self.reading.poll_at(deadline, context));
         if phase == Phase::Head {
             // Nothing else is being written: an answer before it has ended.
