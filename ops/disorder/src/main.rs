@@ -107,26 +107,30 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         breaking.abort();
         let _ = breaking.await;
     }
-    let violated = matches!(&outcome, Some(Ok(Ok(outcome))) if !outcome.violations.is_empty());
-    let folder = close(site, violated && args.sabotage.is_none()).await?;
+    let keep = match &outcome {
+        Some(Ok(Ok(outcome))) => !outcome.violations.is_empty() && args.sabotage.is_none(),
+        Some(_) => true,
+        None => false,
+    };
+    if let Some(folder) = close(site, keep).await? {
+        println!("databases and logs are kept in {}", folder.display());
+    }
     let Some(outcome) = outcome else { return Ok(ExitCode::from(130)) };
     let Outcome { acknowledged, violations } =
         outcome.map_err(|panic| anyhow!("chaos itself broke off: {panic}"))??;
-    for Violation { check, what } in &violations {
-        println!("{check}: {what}");
-    }
-    if let Some(folder) = folder {
-        println!("databases and logs are kept in {}", folder.display());
-    }
-    if let Some(sabotage) = args.sabotage {
-        let check = sabotage.caught_by();
+    tell(&violations, args.sabotage);
+    let what: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    println!("{}", json!({ "seed": seed, "acknowledged": acknowledged, "faults": faults, "violations": what }));
+    Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Tells a person what does not hold, and whether a sabotage was noticed.
+fn tell(violations: &[Violation], sabotage: Option<Sabotage>) {
+    violations.iter().for_each(|violation| println!("{violation}"));
+    if let Some(check) = sabotage.map(Sabotage::caught_by) {
         let caught = violations.iter().any(|violation| violation.check == check);
         println!("{} by {check}", if caught { "caught" } else { "not caught" });
     }
-    let violations: Vec<String> =
-        violations.iter().map(|Violation { check, what }| format!("{check}: {what}")).collect();
-    println!("{}", json!({ "seed": seed, "acknowledged": acknowledged, "faults": faults, "violations": violations }));
-    Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Stops the servers; gives the folder, where it is kept.

@@ -62,7 +62,13 @@ impl fmt::Display for Check {
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) check: Check,
-    pub(crate) what: String,
+    what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}: {}", self.check, self.what)
+    }
 }
 
 impl Violation {
