@@ -21,8 +21,6 @@ pub enum Rule {
     Lanes,
     /// A lane reads where it writes under its lease.
     TargetUnderLease,
-    /// A version is put in place by who has the reindex's fence.
-    Fence,
 }
 
 /// What a check ranges over.
@@ -79,8 +77,13 @@ enum Swapper {
     /// It has the reindex, and sees what is to be written next.
     Looking,
     /// It has read the record, and the change that is listed of it.
-    Read { version: Version, listed: Option<Version> },
-    Sent { listed: Option<Version> },
+    Read {
+        version: Version,
+        listed: Option<Version>,
+    },
+    Sent {
+        listed: Option<Version>,
+    },
 }
 
 /// One state of the reindex's world.

@@ -76,7 +76,7 @@ fn a_flight_that_is_forgotten_before_a_newer_one_has_settled_hides_a_late_landin
 
 #[test]
 fn an_answer_that_counts_after_its_flight_was_forgotten_hides_a_late_landing() {
-    break_rule(Rule::AnswersOfFlights, &[Upsert, Upsert], 1, 0, UNDER_WAY);
+    break_rule(Rule::AnswersOfFlights, &[Upsert, Upsert], 2, 0, UNDER_WAY);
 }
 
 #[test]

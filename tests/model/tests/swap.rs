@@ -44,8 +44,3 @@ fn a_version_that_is_put_in_place_beside_a_writing_lane_misses_its_write() {
 fn a_lane_that_remembers_where_it_wrote_writes_into_the_former_version() {
     break_rule(Rule::TargetUnderLease, 1, 0, FILLED);
 }
-
-#[test]
-fn a_worker_that_has_lost_the_reindex_puts_an_unfinished_version_in_place() {
-    break_rule(Rule::Fence, 1, 3, LOST);
-}

@@ -250,9 +250,9 @@ impl State {
         self.workers.iter().flatten().any(|drain| matches!(drain.at, At::Awaiting { flight, .. } if flight == id))
     }
 
-    /// Whether a worker has yet to send this flight's request.
-    pub(super) fn is_to_be_sent(&self, id: FlightId) -> bool {
-        self.workers.iter().flatten().any(|drain| matches!(drain.at, At::Opened { flight, .. } if flight == id))
+    /// Whether a worker has yet to send this flight's request, to take in its answer or to settle it.
+    pub(super) fn is_known_to_a_worker(&self, id: FlightId) -> bool {
+        self.workers.iter().flatten().any(|drain| drain.knows(id))
     }
 
     /// An id that nobody knows.
@@ -260,7 +260,7 @@ impl State {
         let is_known = |id| {
             self.flight(id).is_some()
                 || self.is_under_way(id)
-                || self.workers.iter().flatten().any(|drain| drain.knows(id))
+                || self.is_known_to_a_worker(id)
                 || self.look.is_some_and(|look| look.flight == id)
         };
         (0..).find(|id| !is_known(*id)).unwrap_or_default()

@@ -123,9 +123,10 @@ fn under_way(lane: &Lane, state: &State, actions: &mut Vec<Action>) {
     }
 }
 
-/// Whether somebody is about to send the flight's request, or is getting its answer.
+/// Whether somebody is about to send the flight's request, is getting its answer or is about to settle it.
 fn is_timely(state: &State, flight: &Flight) -> bool {
-    state.is_to_be_sent(flight.id) || state.is_awaited(flight.id) && state.is_under_way(flight.id)
+    let is_answered = !state.is_awaited(flight.id) && state.is_known_to_a_worker(flight.id);
+    is_answered || state.is_awaited(flight.id) && state.is_under_way(flight.id)
 }
 
 /// Whether a step is one of those that are counted.

@@ -19,11 +19,13 @@ pub(super) fn all() -> Vec<Property<Swap>> {
             state.listed.is_some_and(|version| version > 0) && !state.is_copied
         }),
         Property::sometimes("an older copy lands late over a newer one", |_, state: &State| {
-            let later = state.requests.iter().any(|request| request.to == Collection::New && request.version < state.held[1]);
+            let later =
+                state.requests.iter().any(|request| request.to == Collection::New && request.version < state.held[1]);
             state.live == Collection::Former && later
         }),
         Property::sometimes("a worker of the reindex comes back after another has taken over", |_, state: &State| {
-            let is_lost = |n: usize| state.swappers[n] != Swapper::Away && state.reindex.is_some_and(|holder| holder != n);
+            let is_lost =
+                |n: usize| state.swappers[n] != Swapper::Away && state.reindex.is_some_and(|holder| holder != n);
             (0..state.swappers.len()).any(is_lost)
         }),
     ]

@@ -51,7 +51,9 @@ fn is_answered(state: &State, from: Who) -> bool {
 fn draining(state: &State, actions: &mut Vec<Action>) {
     match state.drain {
         // A lost request of its own is under way at most: one drain stands for all that come after one another.
-        Drain::Idle if state.writes_left > 0 && !state.is_lane_leased && !state.lane_doubt => actions.push(Action::LeaseLane),
+        Drain::Idle if state.writes_left > 0 && !state.is_lane_leased && !state.lane_doubt => {
+            actions.push(Action::LeaseLane)
+        }
         Drain::Idle => {}
         Drain::Leased(_) => actions.push(Action::SendWrite),
         Drain::Sent(_) if is_answered(state, Who::Drain) => actions.push(Action::SettleWrite),
@@ -66,7 +68,9 @@ fn swapping(swap: &Swap, state: &State, n: usize, actions: &mut Vec<Action>) {
     let is_mine = state.lane == Some(Who::Swapper(n)) && state.is_lane_leased;
     let is_first = n == 0 || state.swappers[0] != Swapper::Away || state.flights[0];
     match state.swappers[n] {
-        Swapper::Away if !state.is_reindex_leased && state.live == Collection::Former && is_first && !state.flights[n] => {
+        Swapper::Away
+            if !state.is_reindex_leased && state.live == Collection::Former && is_first && !state.flights[n] =>
+        {
             actions.push(Action::TakeReindex(n));
         }
         Swapper::Away => {}
@@ -87,7 +91,9 @@ fn swapping(swap: &Swap, state: &State, n: usize, actions: &mut Vec<Action>) {
         actions.push(Action::LoseSwapper(n));
     }
     let is_alive = state.requests.iter().any(|request| request.from == Who::Swapper(n));
-    if state.flights[n] && state.reindex.is_some_and(|holder| holder != n) && !is_alive {
+    // Who has the reindex looks for them between two requests of its own.
+    let is_looked_for = state.reindex.is_some_and(|holder| holder != n && state.swappers[holder] == Swapper::Looking);
+    if state.flights[n] && is_looked_for && !is_alive {
         actions.push(Action::Outlive(n));
     }
 }
@@ -96,7 +102,8 @@ pub(super) fn take(swap: &Swap, state: &mut State, action: Action) {
     match action {
         Action::LeaseLane => {
             (state.lane, state.is_lane_leased) = (Some(Who::Drain), true);
-            state.drain = Drain::Leased(if swap.keeps(Rule::TargetUnderLease) { state.live } else { Collection::Former });
+            state.drain =
+                Drain::Leased(if swap.keeps(Rule::TargetUnderLease) { state.live } else { Collection::Former });
         }
         Action::SendWrite => {
             let Drain::Leased(to) = state.drain else { return };
@@ -118,6 +125,8 @@ pub(super) fn take(swap: &Swap, state: &mut State, action: Action) {
         Action::TakeReindex(n) => {
             (state.reindex, state.is_reindex_leased) = (Some(n), true);
             state.swappers[n] = Swapper::Looking;
+            // Whoever comes anew knows nothing of the lane's lease.
+            state.lane = state.lane.filter(|holder| *holder != Who::Swapper(n));
         }
         Action::ReadRecord(n) => state.swappers[n] = Swapper::Read { version: state.record, listed: state.listed },
         Action::SendRecord(n) => {
@@ -132,9 +141,8 @@ pub(super) fn take(swap: &Swap, state: &mut State, action: Action) {
         Action::SettleRecord(n) => settle_record(swap, state, n),
         Action::TakeLane(n) => (state.lane, state.is_lane_leased) = (Some(Who::Swapper(n)), true),
         Action::PutInPlace(n) => {
-            let is_held = state.reindex == Some(n) || !swap.keeps(Rule::Fence);
             let holds_lane = state.lane == Some(Who::Swapper(n)) || !swap.keeps(Rule::Lanes);
-            if is_held && holds_lane {
+            if state.reindex == Some(n) && holds_lane {
                 state.live = Collection::New;
                 state.listed = None;
                 state.is_reindex_leased = false;
