@@ -158,11 +158,12 @@ async fn what_is_too_long_or_too_many_is_said_so() {
     }
     // More than was announced is another request, and none.
     let body = "{\"documents\":[]}".repeat(2);
-    let told = until_the_end(send(&stack, (head(BATCH, "content-length: 16\r\n") + &body).as_bytes()).await).await;
+    let told =
+        until_the_end(send(&stack, [head(BATCH, "content-length: 16\r\n"), body].concat().as_bytes()).await).await;
     assert_eq!(told.matches("HTTP/1.1 ").count(), 2, "{told}");
     let (_, second) = told.rsplit_once("HTTP/1.1 ").expect("two answers");
     assert!(second.starts_with("400"), "{told}");
-    let pipelined = "GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n".repeat(3) + &get("/healthz", "");
+    let pipelined = ["GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n".repeat(3), get("/healthz", "")].concat();
     let told = until_the_end(send(&stack, pipelined.as_bytes()).await).await;
     assert_eq!(told.matches("HTTP/1.1 200").count(), 4, "{told}");
 }
@@ -182,7 +183,7 @@ async fn what_unfolds_or_nests_without_end_takes_no_memory_with_it() {
         let answer = tenant.client.send(request.header("content-encoding", "gzip")).await;
         answer.problem(413, "payload_too_large");
     }
-    let nested = "[".repeat(500_000) + &"]".repeat(500_000);
+    let nested = ["[".repeat(500_000), "]".repeat(500_000)].concat();
     for (path, body) in [(BATCH, nested.clone()), (SEARCH, format!("{{\"q\":{nested}}}"))] {
         let request = tenant.client.request(Method::POST, path).header("content-type", "application/json").body(body);
         let answer = tenant.client.send(request).await;

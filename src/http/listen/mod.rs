@@ -103,3 +103,6 @@ async fn connection(stream: TcpStream, routes: Router, place: Place, bounds: Bou
         serving.as_mut().graceful_shutdown();
     }
 }
+
+#[cfg(test)]
+mod tests;
