@@ -93,7 +93,7 @@ impl Client {
         let call = self.request(Method::POST, &path).timeout(timeout).body(jsonl);
         let sending = async { self.send(call).await?.bytes().await };
         let answer = sending.instrument(tracing::info_span!("import", collection, lines, bytes)).await;
-        let backend = || self.base_url().to_owned();
+        let backend = || self.addresses();
         counter!(IMPORT_BYTES.name, "backend" => backend()).increment(bytes as u64);
         let outcome = if answer.is_ok() { "answered" } else { "failed" };
         histogram!(IMPORT_DURATION.name, "backend" => backend(), "outcome" => outcome).record(began.elapsed());
