@@ -123,12 +123,9 @@ async fn a_database_that_is_away_or_empty_is_said_first() {
         "nothing is told of tables that are not there"
     );
     let away = format!("{}/tidewell", nobody("postgres").await);
-    doctor(&setting.with("TIDEWELL_DATABASE_URL", away), &[]).says(
-        "database",
-        "problem",
-        "TIDEWELL_DATABASE_URL",
-        "start it",
-    );
+    let report = doctor(&setting.with("TIDEWELL_DATABASE_URL", away), &[]);
+    report.says("database", "problem", "TIDEWELL_DATABASE_URL", "start it");
+    assert_eq!(report.check("typesense", "")["verdict"], "ok", "what can be looked at without it is");
 }
 
 #[tokio::test]
@@ -167,6 +164,16 @@ async fn a_typesense_that_is_away_refuses_the_key_or_has_lost_a_collection_is_na
     let collection = format!("{}_v1", tenant.alias());
     let url = format!("{}/collections/{collection}", setting.typesense_url);
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let looking = json!({
+        "description": "may look", "collections": ["*"],
+        "actions": ["collections:list", "collections:get", "aliases:list", "aliases:get"],
+    });
+    let made = http.post(format!("{}/keys", setting.typesense_url)).json(&looking);
+    let made = made.header("x-typesense-api-key", &setting.typesense_api_key).send().await.expect("an answer");
+    let made: Value = made.json().await.expect("a key");
+    let looking = made["value"].as_str().expect("a key");
+    let report = doctor(&setting.clone().with("TIDEWELL_TYPESENSE_API_KEY", looking), &[]);
+    report.says("typesense_key", "problem", "may look and not write", "TIDEWELL_TYPESENSE_API_KEY");
     let gone =
         http.delete(url).header("x-typesense-api-key", &setting.typesense_api_key).send().await.expect("an answer");
     gone.error_for_status().expect("deleted");

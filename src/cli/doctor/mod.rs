@@ -34,6 +34,7 @@ struct Report {
 /// Prints what was found; fails where something must be fixed.
 pub(super) async fn run(session: &Session, args: &Args) -> anyhow::Result<()> {
     let mut checks = settings::check(session);
+    checks.extend(typesense::check(session).await);
     match session.database_as_it_is().await {
         Err(error) => checks.push(Finding::problem(
             "database",
@@ -46,7 +47,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> anyhow::Result<()> {
             // Of tables that are not there nothing can be told.
             if tidewell::db::fault(&pool).await.is_none() {
                 checks.extend(tables::check(&pool).await);
-                checks.extend(typesense::check(session, &pool).await);
+                checks.extend(typesense::check_recorded(session, &pool).await);
                 checks.extend(sources::check(session, &pool).await);
                 checks.extend(models::check(session, &pool).await);
                 checks.extend(work::check(session, &pool).await);
