@@ -20,7 +20,7 @@ pub(super) fn judge(lane: &Lane, state: &mut State) {
     match flight.phase {
         Phase::Outlived if lane.keeps(Rule::OneMoreLook) => state.set_phase(id, Phase::Confirmed),
         Phase::Outlived | Phase::Confirmed => state.flights.retain(|flight| flight.id != id),
-        Phase::Open | Phase::Doubted | Phase::DoubtedAndLookedAt => state.set_phase(id, Phase::DoubtedAndLookedAt),
+        Phase::Open | Phase::Doubted => {}
     }
 }
 

@@ -68,9 +68,8 @@ pub(super) struct Letter {
 pub(super) enum Phase {
     /// Before its deadline.
     Open,
-    /// Its request may land at any time.
+    /// Its request may land at any time. Looks at it meanwhile make a repair come earlier, and decide nothing: they are left out.
     Doubted,
-    DoubtedAndLookedAt,
     /// Its request is thought to be dead; an engine that slept may prove that wrong once.
     Outlived,
     /// Looked at since: its request is dead.

@@ -102,17 +102,16 @@ fn under_way(lane: &Lane, state: &State, actions: &mut Vec<Action>) {
                 }
             }
             Phase::Open => actions.push(Action::Overdue(flight.id)),
-            Phase::Doubted | Phase::DoubtedAndLookedAt => actions.push(Action::Outlive(flight.id)),
+            Phase::Doubted => actions.push(Action::Outlive(flight.id)),
             Phase::Outlived | Phase::Confirmed => {}
         }
         // Further looks decide nothing until then.
         let is_awaited = lane.keeps(Rule::NewerFlights) && state.is_overtaken(flight.id);
         let may_look = match flight.phase {
-            Phase::Doubted => true,
             Phase::Outlived => !is_awaited,
             // Time enough has passed: nothing lives so long.
             Phase::Confirmed => !is_awaited && !state.is_under_way(flight.id),
-            Phase::Open | Phase::DoubtedAndLookedAt => false,
+            Phase::Open | Phase::Doubted => false,
         };
         if may_look && state.look.is_none() {
             actions.push(Action::Look(flight.id));

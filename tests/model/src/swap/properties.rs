@@ -8,7 +8,9 @@ pub(super) fn all() -> Vec<Property<Swap>> {
     vec![
         Property::always("A version is filled from the record", |_, state: &State| {
             let is_under_way = !state.requests.is_empty() || state.lane_doubt || state.drain != Drain::Idle;
-            state.live == Collection::Former || is_under_way || state.held[state.live as usize] == state.record
+            let held = state.held[Collection::New as usize];
+            let is_written_again = held == state.record + 1 && state.writes_left > 0;
+            state.live == Collection::Former || is_under_way || is_written_again || held == state.record
         }),
         Property::always("Nothing of what is lost can land in the live version", |_, state: &State| {
             let is_lost = |from| matches!(from, Who::Swapper(_));
