@@ -34,7 +34,8 @@ const TRACED: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
 const TRACED_TOO: u128 = 0x6bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4738;
 const UNTRACED: u128 = 0x5bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4737;
 
-#[tokio::test]
+// On several threads: the collector answers while the processes are waited for.
+#[tokio::test(flavor = "multi_thread")]
 async fn the_trace_of_a_write_leads_to_its_import() {
     let (of_serve, serve_endpoint) = Collector::start().await;
     let (of_work, work_endpoint) = Collector::start().await;
