@@ -66,6 +66,7 @@ pub async fn prepare(source: &mut PgConnection, target: &Target) -> Result<Prepa
                 target.name
             )));
         }
+        (Some(Slot::BeingMade), _) => return Err(Error::Waiting),
         (Some(Slot::Ready), Some(published)) if *published == wanted => return Ok(Prepared::Continues),
         (Some(Slot::Ready), _) => {
             Some("the publication was dropped or altered, or the table's identity was".to_owned())

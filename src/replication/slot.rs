@@ -15,6 +15,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// What there is by a slot's name.
 pub(super) enum Slot {
     Ready,
+    /// Somebody makes it just now: what happens until that is done it will not tell.
+    BeingMade,
     /// It can't be read any more, and why.
     Lost(String),
     /// It is of another kind or of another database.
@@ -27,14 +29,15 @@ impl Slot {
         const FIND: &str = "select coalesce(plugin = 'pgoutput' and database = current_database(), false),
                 wal_status = 'lost' or restart_lsn is null or to_jsonb(s) ->> 'invalidation_reason' is not null
                     or coalesce((to_jsonb(s) ->> 'conflicting')::boolean, false),
-                coalesce(to_jsonb(s) ->> 'invalidation_reason', wal_status, 'unknown')
+                confirmed_flush_lsn is null, coalesce(to_jsonb(s) ->> 'invalidation_reason', wal_status, 'unknown')
             from pg_replication_slots as s where slot_name = $1";
-        let found: Option<(bool, Option<bool>, String)> =
+        let found: Option<(bool, Option<bool>, bool, String)> =
             sqlx::query_as(FIND).bind(name).fetch_optional(source).await?;
         Ok(found.map(|found| match found {
-            (false, _, _) => Self::Elsewhere,
-            (true, Some(true), reason) => Self::Lost(reason),
-            (true, _, _) => Self::Ready,
+            (false, ..) => Self::Elsewhere,
+            (true, Some(true), _, reason) => Self::Lost(reason),
+            (true, _, true, _) => Self::BeingMade,
+            (true, _, false, _) => Self::Ready,
         }))
     }
 }

@@ -31,6 +31,32 @@ async fn preparing_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_slot_that_is_being_made_is_waited_for() {
+    let mut source = Source::simple().await;
+    let mut open = PgConnection::connect(&source.url).await.expect("a connection");
+    sqlx::raw_sql("begin; select pg_current_xact_id()").execute(&mut open).await.expect("a transaction");
+    let (url, target) = (source.url.clone(), source.target.clone());
+    let making = tokio::spawn(async move {
+        let mut maker = PgConnection::connect(&url).await.expect("a connection");
+        prepare(&mut maker, &target).await
+    });
+    const BEGUN: &str =
+        "select exists (select from pg_replication_slots where slot_name = $1 and restart_lsn is not null)";
+    loop {
+        let begun = sqlx::query_scalar(BEGUN).bind(&source.target.name).fetch_one(&mut source.admin).await;
+        if begun.expect("a look") {
+            break;
+        }
+    }
+    // What is committed now is in no comparison that comes later, and the slot will not tell it.
+    assert!(matches!(source.prepare().await, Err(Error::Waiting)));
+    open.close().await.expect("an end");
+    assert_eq!(making.await.expect("no panic").expect("prepared"), Prepared::Anew { lost: None });
+    assert_eq!(source.prepare().await.expect("prepared"), Prepared::Continues);
+    source.end().await;
+}
+
+#[tokio::test]
 async fn what_was_dropped_or_altered_is_made_anew_and_told() {
     let mut source = Source::simple().await;
     source.prepare_anew().await;
