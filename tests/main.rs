@@ -32,6 +32,7 @@ mod replication;
 mod rolling;
 mod scoped_tokens;
 mod searching;
+mod several;
 mod source_clients;
 mod source_tables;
 mod sync_commands;
