@@ -40,6 +40,7 @@ mod scaling;
 mod scoped_tokens;
 mod searching;
 mod secrets;
+mod several;
 mod source_clients;
 mod source_tables;
 mod ssrf;

@@ -82,11 +82,24 @@ fn is_loopback(url: &Url) -> bool {
 /// The addresses of all nodes as they are stored; else the position of one that can't be taken, and what it must be, or why it is not
 /// connected to.
 pub fn node_urls(texts: &[String], plain_http: PlainHttp, reach: &Policy) -> Result<Vec<String>, (usize, String)> {
+    distinct(texts, |text| {
+        let url = node_url(text, plain_http)?;
+        let host = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        reach.judge_host(&host).map_err(|refused| format!("can't be taken: {refused}"))?;
+        Ok(url)
+    })
+}
+
+/// As [`node_urls`], of a text in which commas divide the addresses, and which is the settings': they may lead anywhere.
+pub fn listed_nodes(text: &str, plain_http: PlainHttp) -> Result<Vec<String>, (usize, String)> {
+    let texts: Vec<String> = text.split(',').map(|address| address.trim().to_owned()).collect();
+    distinct(&texts, |text| node_url(text, plain_http))
+}
+
+fn distinct(texts: &[String], judged: impl Fn(&str) -> Result<String, String>) -> Result<Vec<String>, (usize, String)> {
     let mut urls = Vec::new();
     for (position, text) in texts.iter().enumerate() {
-        let url = node_url(text, plain_http).map_err(|fault| (position, fault))?;
-        let host = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        reach.judge_host(&host).map_err(|refused| (position, format!("can't be taken: {refused}")))?;
+        let url = judged(text).map_err(|fault| (position, fault))?;
         if urls.contains(&url) {
             return Err((position, "is the address of another node, too".to_owned()));
         }
@@ -97,12 +110,6 @@ pub fn node_urls(texts: &[String], plain_http: PlainHttp, reach: &Policy) -> Res
         0 => Err((0, "must be there".to_owned())),
         _ => Err((MAX_NODES, format!("is one too many: {MAX_NODES} are taken"))),
     }
-}
-
-/// As [`node_urls`], of a text in which commas divide the addresses.
-pub fn listed_nodes(text: &str, plain_http: PlainHttp) -> Result<Vec<String>, (usize, String)> {
-    let texts: Vec<String> = text.split(',').map(|address| address.trim().to_owned()).collect();
-    node_urls(&texts, plain_http)
 }
 
 /// What is wrong with a key of Typesense's, if anything. The message does not repeat it.

@@ -43,6 +43,7 @@ impl OpenAi {
 
     pub(super) fn new(model: &str, options: &OpenAiOptions) -> Result<Self, Error> {
         let http = Client::builder()
+            .dns_resolver(reach::resolver())
             .connect_timeout(Duration::from_secs(5).min(options.timeout))
             .timeout(options.timeout)
             // Somebody else's address must not get the key.
