@@ -29,7 +29,7 @@ async fn lost(pool: &PgPool, index_id: Uuid, document_id: &str, version: i64) ->
         versions: vec![1, version],
     };
     let life = Lifetime { timeout: Duration::ZERO, doubt: Duration::ZERO };
-    flight::open(&mut *pool.acquire().await.expect("a connection"), &flight, "gone", life).await.expect("opened");
+    flight::open(&mut pool.acquire().await.expect("a connection"), &flight, "gone", life).await.expect("opened");
     id
 }
 

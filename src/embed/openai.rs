@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, Url, redirect::Policy};
 use serde::Serialize;
 
 use super::{Error, OpenAiOptions, Refusal, Vector};
+use crate::reach;
 
 use fault::Fault;
 
@@ -42,6 +43,9 @@ impl OpenAi {
     pub(super) const PROBE: &str = "word";
 
     pub(super) fn new(model: &str, options: &OpenAiOptions) -> Result<Self, Error> {
+        let url = Url::parse(&options.base_url).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        reach::policy().judge_host(host).map_err(|refused| Error::away(format!("openai_base_url: {refused}")))?;
         let http = Client::builder()
             .dns_resolver(reach::resolver())
             .connect_timeout(Duration::from_secs(5).min(options.timeout))

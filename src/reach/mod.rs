@@ -1,9 +1,9 @@
-//! Which addresses are connected to where a caller has named them: backends of table syncs and source databases. Else whoever may name
-//! one could have this machine speak to what only it can reach: its cloud's metadata, its neighbours.
+//! Which addresses are connected to where others have named them: backends of table syncs, source databases, a model. Else whoever may
+//! name one could have this machine speak to what only it can reach: its cloud's metadata, its neighbours.
 //!
 //! What counts is the address that a connection is made to, judged each time that a name is looked up, so that no name passes first and
 //! leads elsewhere afterwards. The policy is the process's, as its TLS provider is: a connection that had to be handed it could be made
-//! without. What the settings name themselves (the control database, its Typesense, a model) is trusted.
+//! without. What the settings name themselves (the control database and its Typesense) is trusted.
 
 mod postgres;
 mod special;

@@ -171,7 +171,7 @@ async fn collections(client: &Client, pool: &PgPool) -> Vec<Finding> {
 /// By a write that changes nothing.
 async fn may_write(client: &Client, collection: &str) -> Finding {
     const CHECK: &str = "typesense_key";
-    match client.catch_up(collection).await {
+    match client.caught_up(collection).await {
         Ok(_) => Finding::ok(CHECK, "the key may write"),
         Err(error) if matches!(error.status_code(), Some(401 | 403)) => Finding::problem(
             CHECK,

@@ -13,6 +13,7 @@ use tidewell::{
         scoped_token::{Claims, Signer},
         sort,
     },
+    reach::Policy,
     replication, typesense,
 };
 use uuid::Uuid;
@@ -37,7 +38,7 @@ pub const TARGETS: [Target; 10] = [
 /// The URL of a source.
 pub fn client_url(bytes: &[u8]) {
     if let Ok(text) = str::from_utf8(bytes) {
-        client_url::fault(text);
+        client_url::fault(text, &Policy::default());
     }
 }
 
