@@ -30,6 +30,7 @@ mod parsers;
 mod projecting;
 mod provisioning;
 mod quota;
+mod rate_window;
 mod reindex_requests;
 mod reindexing;
 mod remembering;

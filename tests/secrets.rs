@@ -258,7 +258,8 @@ async fn no_secret_is_in_what_is_logged_told_or_counted() {
     said.hear("log_lines", &lines.join("\n"));
     for (name, process) in [("serve", &serve), ("work", &work)] {
         let log = process.read();
-        assert!(log.matches("\"TRACE\"").count() > 1000, "{name} logs at the finest level");
+        let finest = log.matches("\"TRACE\"").count();
+        assert!(finest > 100, "{name} logs at the finest level: {finest} lines");
         said.hear(name, &log);
     }
 
