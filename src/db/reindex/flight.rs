@@ -50,29 +50,27 @@ pub(super) async fn doubt(conn: &mut PgConnection, reindex: &Reindex, doubt: Dur
 }
 
 /// Lists the documents of requests that can't be alive any more as changed, so that they are written again; gives the seconds until
-/// the last of the others can't, `None` where there are no others.
-pub async fn outlive(pool: &PgPool, version: (Uuid, i32)) -> Result<Option<f64>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+/// the last of the others can't, `None` where there are no others. The caller renews the lease in the same transaction: what
+/// a former holder listed could meet a change of the same document that its successor has just written, and be struck off with it.
+pub async fn outlive(conn: &mut PgConnection, version: (Uuid, i32)) -> Result<Option<f64>, sqlx::Error> {
     let outlived: Vec<Vec<String>> = sqlx::query_scalar(
         "delete from tidewell.version_flights
          where index_id = $1 and number = $2 and doubted_until <= clock_timestamp() returning document_ids",
     )
     .bind(version.0)
     .bind(version.1)
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut *conn)
     .await?;
     if !outlived.is_empty() {
-        changes::add(&mut tx, version, &outlived.concat()).await?;
+        changes::add(&mut *conn, version, &outlived.concat()).await?;
     }
-    let left = sqlx::query_scalar(
+    sqlx::query_scalar(
         "select extract(epoch from max(doubted_until) - clock_timestamp())::double precision
          from tidewell.version_flights
          where index_id = $1 and number = $2 and doubted_until < 'infinity'",
     )
     .bind(version.0)
     .bind(version.1)
-    .fetch_one(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(left)
+    .fetch_one(conn)
+    .await
 }

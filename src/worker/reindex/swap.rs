@@ -58,7 +58,7 @@ impl Run<'_> {
             before = changed;
         }
         loop {
-            let in_doubt = flight::outlive(&self.worker.pool, self.id()).await?;
+            let in_doubt = self.outlive().await?;
             let collection = &self.version.collection;
             let flying = db::flight::is_collection_in_doubt(&self.worker.pool, self.index.id, collection).await?;
             if in_doubt.is_none() && !flying {
@@ -68,6 +68,15 @@ impl Run<'_> {
             tokio::time::sleep(Duration::from_secs_f64(in_doubt.unwrap_or(0.5).clamp(0.05, 0.5))).await;
             self.catch_up(importer, Phase::CatchingUp).await?;
         }
+    }
+
+    /// Has written again what lost requests carried, once they can't be alive any more; gives the seconds until the others can't.
+    async fn outlive(&self) -> Result<Option<f64>, Stop> {
+        let mut tx = self.worker.pool.begin().await?;
+        db::reindex::lease::renew(&mut tx, self.lease).await?.ok_or(Stop::LeaseLost)?;
+        let in_doubt = flight::outlive(&mut tx, self.id()).await?;
+        tx.commit().await?;
+        Ok(in_doubt)
     }
 
     /// Gives up where the version refuses more than it may.

@@ -5,12 +5,14 @@ use chrono::DateTime;
 use serde_json::Value;
 use tidewell::{
     domain::{
+        backend::{PlainHttp, node_url},
         client_url,
         document::{Document, id_fault},
         fields, filter,
         merge::merge,
         schedule::Schedule,
         scoped_token::{Claims, Signer},
+        signature::signature,
         sort,
     },
     reach::Policy,
@@ -22,16 +24,18 @@ use uuid::Uuid;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 12] = [
     ("client_url", client_url),
     ("document", document),
     ("fields", fields),
     ("filter", filter),
     ("import_answer", import_answer),
     ("merge", merge_documents),
+    ("node_url", backend_url),
     ("pgoutput", pgoutput),
     ("schedule", schedule),
     ("scoped_token", scoped_token),
+    ("signature", error_signature),
     ("sort", sort),
 ];
 
@@ -89,6 +93,15 @@ pub fn merge_documents(bytes: &[u8]) {
     assert_eq!(merge(&merged, change).ok(), Some(merged));
 }
 
+/// The address of a node: what passes is stored as it would be read again, and holds no password.
+pub fn backend_url(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(stored) = node_url(text, PlainHttp::Everywhere) {
+        assert_eq!(node_url(&stored, PlainHttp::Everywhere).as_ref(), Ok(&stored));
+        assert!(!stored.contains('@'));
+    }
+}
+
 /// A message of PostgreSQL's output plugin.
 pub fn pgoutput(bytes: &[u8]) {
     replication::is_message(bytes);
@@ -113,6 +126,16 @@ pub fn scoped_token(bytes: &[u8]) {
     let Some(token) = signer.sign(&claims) else { return };
     assert_eq!(signer.verify(&token), filter::check(text).is_ok().then_some(claims));
     assert_eq!(Signer::new("another secret").verify(&token), None);
+}
+
+/// Why Typesense refused a document: it is named in twelve digits, whatever numbers it holds.
+pub fn error_signature(bytes: &[u8]) {
+    let Ok(message) = str::from_utf8(bytes) else { return };
+    let named = signature("document_refused", message);
+    assert!(named.len() == 12 && named.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    if !message.contains('`') {
+        assert_eq!(signature("document_refused", &message.replace(|c: char| c.is_ascii_digit(), "7")), named);
+    }
 }
 
 /// A caller's order: what passes is sent as it would be read again.
