@@ -280,7 +280,7 @@ async fn a_worker_is_ready_once_it_works_and_lives_when_it_is_not() {
     };
     let ready = eventually(Duration::from_secs(10), ready).await;
     assert_eq!(ready, json!({ "status": "ready", "database": "ok", "worker": "ok" }));
-    // As if it had fallen silent: a migration that a later release has not brought yet says it at once.
+    // A worker that falls silent is noticed after 30 s; a migration that is missing, at once.
     let pool = setting.pool().await;
     sqlx::query("delete from _sqlx_migrations where version = 10").execute(&pool).await.expect("a migration less");
     let answer = worker.get("/readyz").await;

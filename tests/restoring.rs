@@ -197,7 +197,7 @@ async fn a_synced_collection_becomes_what_its_table_is_now() {
     eventually(Duration::from_secs(60), || async {
         let active = "select count(*) from public.typesense_sync_runs where finished_at is null";
         let (active,): (i64,) = sqlx::query_as(active).fetch_one(&pool).await.expect("a count");
-        let (well, report, _) = restored_of_job(&setting);
+        let (well, report, _) = verified(&setting);
         if active == 0 && well { Ok(()) } else { Err(report) }
     })
     .await;
@@ -210,7 +210,7 @@ async fn a_synced_collection_becomes_what_its_table_is_now() {
 }
 
 /// Whether the job's collection holds what its table does.
-fn restored_of_job(setting: &Setting) -> (bool, String, String) {
+fn verified(setting: &Setting) -> (bool, String, String) {
     let output = process::run(&["--json", "sync", "verify", "books"], &setting.variables());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (output.status.success(), text(output.stdout), text(output.stderr))

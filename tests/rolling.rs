@@ -142,7 +142,7 @@ impl Load {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_process_is_replaced_under_load_and_no_request_is_lost() {
     let setting = Setting::fresh().await;
-    let setting = setting.with("TIDEWELL_SHUTDOWN_DELAY_SECONDS", 1).with("TIDEWELL_LEASE_SECONDS", LEASE_SECONDS);
+    let setting = setting.with("TIDEWELL_SHUTDOWN_DELAY_SECONDS", 4).with("TIDEWELL_LEASE_SECONDS", LEASE_SECONDS);
     let stack = Stack::of(setting).await;
     let tenant = stack.tenant("rolled").await;
     let Stack { setting, front, worker } = stack;

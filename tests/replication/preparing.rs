@@ -1,5 +1,7 @@
 //! What is asked of a source before its changes can be followed, and how it is told.
 
+use std::time::Duration;
+
 use sqlx::{Connection, PgConnection};
 use tidewell::replication::{Error, Options, Prepared, Stream, drop_publication, drop_slot, prepare};
 
@@ -42,12 +44,12 @@ async fn a_slot_that_is_being_made_is_waited_for() {
     });
     const BEGUN: &str =
         "select exists (select from pg_replication_slots where slot_name = $1 and restart_lsn is not null)";
-    loop {
-        let begun = sqlx::query_scalar(BEGUN).bind(&source.target.name).fetch_one(&mut source.admin).await;
-        if begun.expect("a look") {
-            break;
+    let begun = async {
+        while !sqlx::query_scalar(BEGUN).bind(&source.target.name).fetch_one(&mut source.admin).await.expect("a look") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(60), begun).await.expect("the slot is begun");
     // What is committed now is in no comparison that comes later, and the slot will not tell it.
     assert!(matches!(source.prepare().await, Err(Error::Waiting)));
     open.close().await.expect("an end");

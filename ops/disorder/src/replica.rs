@@ -1,6 +1,6 @@
 //! A `serve` or a `work` that is killed, stopped for a while and started again, with a clock of its own.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
@@ -58,7 +58,7 @@ impl Replica {
         database_url: &str,
         tricks: Tricks,
     ) -> anyhow::Result<(Self, HttpProxy)> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = tidewell::dev::choose_port()?;
         settings.push(("TIDEWELL_LISTEN".to_owned(), format!("127.0.0.1:{port}")));
         let proxy = HttpProxy::before(&format!("http://127.0.0.1:{port}"), tricks).await?;
         Ok((Self::new(folder, ("serve", number), settings, database_url).await?, proxy))

@@ -29,7 +29,7 @@ fn previous_secret(config: &Config) -> Finding {
         None => Finding::ok("previous_secret", "none is left over"),
         Some(_) => Finding::warning(
             "previous_secret",
-            "TIDEWELL_PREVIOUS_SECRET is still set: what the former secret has signed or sealed is still taken",
+            "TIDEWELL_PREVIOUS_SECRET is still set: what the former secret has sealed can still be read",
             "run `tidewell migrate`, which encrypts anew what is stored, then unset it everywhere",
         ),
     }
