@@ -18,6 +18,8 @@ use crate::{db, metrics};
 
 /// Probes give up soon: an answer that comes later helps nobody.
 const PROBED_WITHIN: Duration = Duration::from_secs(2);
+/// How long answers under way are waited for at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// The worker that is asked about.
 #[derive(Clone)]
@@ -33,7 +35,15 @@ pub async fn serve(listener: TcpListener, pool: PgPool, name: String, ended: Can
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .with_state(Worker { pool, name });
-    axum::serve(listener, routes).with_graceful_shutdown(ended.cancelled_owned()).await
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(ended.clone().cancelled_owned());
+    tokio::select! {
+        served = serving => served,
+        // Who has begun a request and does not end it holds nobody up.
+        () = async {
+            ended.cancelled().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        } => Ok(()),
+    }
 }
 
 async fn readyz(State(worker): State<Worker>) -> (StatusCode, Json<Value>) {

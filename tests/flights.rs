@@ -16,6 +16,8 @@ use crate::support::{
     stack::{Setting, Stack},
 };
 
+/// How long requests are taken to live.
+const LIVES: Duration = Duration::from_secs(60);
 const DOCUMENTS: &str = "/v1/indexes/books/documents";
 
 /// The flight of one document whose sender is lost, and which nothing can be alive of.
@@ -35,7 +37,7 @@ async fn lost(pool: &PgPool, index_id: Uuid, document_id: &str, version: i64) ->
 
 async fn doubted(pool: &PgPool) -> Vec<Doubted> {
     let mut doubted = vec![];
-    while let Some(flight) = flight::next_doubted(pool, Duration::from_secs(3600)).await.expect("a look") {
+    while let Some(flight) = flight::next_doubted(pool, Duration::from_secs(3600), LIVES).await.expect("a look") {
         doubted.push(flight);
     }
     doubted.sort_by_key(|flight| flight.id);
@@ -59,6 +61,12 @@ async fn a_lost_request_is_judged_for_good_only_when_newer_ones_of_its_documents
     assert!(!flight::close(&mut conn, newer).await.expect("closed before"));
     sqlx::query("update tidewell.flights set next_read_at = deadline").execute(&mut *conn).await.expect("due");
     assert_eq!(overtaken(doubted(&pool).await), [false, false, false]);
+
+    let later = lost(&pool, index_id, "a", 8).await;
+    let opened = "update tidewell.flights set deadline = deadline + interval '2 minutes' where id = $1";
+    sqlx::query(opened).bind(later).execute(&mut *conn).await.expect("opened when nothing of the first can be alive");
+    sqlx::query("update tidewell.flights set next_read_at = now()").execute(&mut *conn).await.expect("due");
+    assert_eq!(overtaken(doubted(&pool).await), [false, false, false, false]);
 }
 
 #[tokio::test]

@@ -119,11 +119,16 @@ async fn leftovers(
     let is_left_over = |name: &String| {
         indexes.iter().any(|(_, alias, known)| {
             let number = name.strip_prefix(alias.as_str()).and_then(|rest| rest.strip_prefix("_v"));
-            number.is_some_and(|number| number.parse::<i32>().is_ok()) && !known.contains(name)
+            number.is_some_and(is_version) && !known.contains(name)
         })
     };
     let found = typesense.list_collections().await?;
     Ok(found.into_iter().map(|collection| collection.name).filter(is_left_over).collect())
+}
+
+/// Whether a text is a number as versions have them.
+fn is_version(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|number| number > 0 && number.to_string() == text)
 }
 
 async fn index(pool: &PgPool, typesense: &Client, id: Uuid, alias: String, repair: bool) -> Compared {

@@ -1,12 +1,18 @@
 //! What a form sent, field by field.
 
+use std::time::Duration;
+
 use axum::{
     extract::{FromRequest, Request, rejection::FormRejection},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
 
 use super::{api::Refusal, page::Page};
+
+/// How long a form may take to arrive: who sends one is known only after it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The fields of a form, in their order.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +70,11 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let fields = axum::Form::<Vec<(String, String)>>::from_request(request, state).await;
+        let reading = axum::Form::<Vec<(String, String)>>::from_request(request, state);
+        let Ok(fields) = tokio::time::timeout(PATIENCE, reading).await else {
+            let told = "the form did not arrive in time: send it again";
+            return Err(Page::fault(StatusCode::REQUEST_TIMEOUT, told).into_response());
+        };
         let told = |rejection: FormRejection| Page::fault(rejection.status(), &rejection.body_text()).into_response();
         fields.map(|axum::Form(fields)| Self(fields)).map_err(told)
     }

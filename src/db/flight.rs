@@ -83,7 +83,7 @@ pub struct Doubted {
 
 /// Takes the next doubted flight whose documents are due to be read back, and sets when they are due again. Two readers don't
 /// get the same one. `every` is the time between looks.
-pub async fn next_doubted(pool: &PgPool, every: Duration) -> Result<Option<Doubted>, sqlx::Error> {
+pub async fn next_doubted(pool: &PgPool, every: Duration, timeout: Duration) -> Result<Option<Doubted>, sqlx::Error> {
     sqlx::query_as(
         "update tidewell.flights
          set next_read_at = clock_timestamp() + make_interval(secs => $1)
@@ -94,10 +94,13 @@ pub async fn next_doubted(pool: &PgPool, every: Duration) -> Result<Option<Doubt
                    exists (select from tidewell.flights as other,
                                        unnest(other.document_ids, other.versions) as newer (id, version),
                                        unnest(flights.document_ids, flights.versions) as own (id, version)
-                           where other.index_id = flights.index_id and newer.id = own.id and newer.version > own.version)
+                           where other.index_id = flights.index_id and newer.id = own.id and newer.version > own.version
+                             -- One that was opened later can't have been overwritten.
+                             and other.deadline < flights.doubted_until + make_interval(secs => $2))
                        as is_overtaken",
     )
     .bind(every.as_secs_f64())
+    .bind(timeout.as_secs_f64())
     .fetch_optional(pool)
     .await
 }

@@ -85,10 +85,11 @@ pub fn api(state: State) -> Router {
 pub fn served(routes: Router, state: &State, requests_at_once: usize) -> Router {
     let places = Arc::new(Semaphore::new(requests_at_once));
     routes
-        .layer(middleware::from_fn_with_state(state.retiring.clone(), retiring::end_connections))
-        .layer(middleware::from_fn(early::finish))
         .layer(CatchPanicLayer::custom(request_id::panicked))
         .layer(middleware::from_fn_with_state(places, bounds::judge))
+        // Around all that answers, so that refusals and panics are read to their end and end connections, too.
+        .layer(middleware::from_fn(early::finish))
+        .layer(middleware::from_fn_with_state(state.retiring.clone(), retiring::end_connections))
         .layer(middleware::from_fn(observe::observe))
         .layer(middleware::from_fn(request_id::carry))
 }

@@ -34,7 +34,7 @@ const PRIVATE: [&str; 11] = [
     "fec0::/10",
 ];
 
-const SPECIAL: [&str; 12] = [
+const SPECIAL: [&str; 13] = [
     "0.0.0.0/8",
     "169.254.0.0/16",
     "224.0.0.0/4",
@@ -43,9 +43,10 @@ const SPECIAL: [&str; 12] = [
     "::/128",
     "fe80::/10",
     "ff00::/8",
-    // Where clouds tell their machines' secrets, beside 169.254.169.254: Alibaba, Oracle, Amazon, Google.
+    // Where clouds tell their machines' secrets, beside 169.254.169.254: Alibaba, Oracle, Azure, Amazon, Google.
     "100.100.100.200/32",
     "192.0.0.192/32",
+    "168.63.129.16/32",
     "fd00:ec2::254/128",
     "fd20:ce::254/128",
     // Discards whatever comes.

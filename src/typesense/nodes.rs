@@ -17,6 +17,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Error, MAX_ANSWER_BYTES};
 
+/// Bytes that are read of why a node refuses.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
+
 /// At least one node, shared by all clones of a client.
 pub(super) struct Nodes {
     urls: Vec<Url>,
@@ -94,8 +97,9 @@ async fn ask(http: &reqwest::Client, request: Request) -> Result<Response, Error
         return Ok(response);
     }
     let status = response.status().as_u16();
-    let body = response.text().await.unwrap_or_default();
-    Err(Error::status(status, &body))
+    let body = Limited::new(Body::from(response), MAX_REFUSAL_BYTES).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    Err(Error::status(status, &String::from_utf8_lossy(&body)))
 }
 
 /// Points an address at a node.
@@ -114,26 +118,22 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Its body, whole.
+    /// Its body, whole, unless it is too large.
     pub(super) async fn bytes(self) -> Result<Bytes, Error> {
-        let Self { response, node, nodes } = self;
-        response.bytes().await.map_err(|error| {
-            nodes.distrust(node);
-            Error::Transport(error)
-        })
-    }
-
-    /// Its JSON, unless it is too large.
-    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let body = Limited::new(Body::from(self.response), MAX_ANSWER_BYTES);
-        let bytes = body.collect().await.map_err(|error| {
+        let body = body.collect().await.map_err(|error| {
             let error = broken_off(error);
             if matches!(error, Error::Transport(_)) {
                 self.nodes.distrust(self.node);
             }
             error
         })?;
-        serde_json::from_slice(&bytes.to_bytes()).map_err(Error::Answer)
+        Ok(body.to_bytes())
+    }
+
+    /// Its JSON, unless it is too large.
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
+        serde_json::from_slice(&self.bytes().await?).map_err(Error::Answer)
     }
 
     /// Its body, piece by piece.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     db::{
         self,
-        flight::{Flight, Lifetime},
+        flight::Flight,
         index::Index,
         lane::{Lease, Renewed},
     },
@@ -339,9 +339,7 @@ impl<'a> Drain<'a> {
             if !without.is_empty() {
                 db::embedding_debt::add(&mut tx, self.index.id, without).await?;
             }
-            // It may wait for a place as long as for its answer.
-            let life = Lifetime { timeout: 2 * options.import_timeout, doubt: options.doubt };
-            db::flight::open(&mut tx, flight, &options.name, life).await?;
+            db::flight::open(&mut tx, flight, &options.name, options.lifetime()).await?;
         }
         if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed, .. }) = &settling {
             let repairs = db::settlement::settle(&mut tx, self.lease.lane, settlement).await?;

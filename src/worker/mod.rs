@@ -39,7 +39,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{self, prune::Keep},
+    db::{self, flight::Lifetime, prune::Keep},
     domain::{backoff::Backoff, seal::Sealer},
     embed::Embedders,
     metrics, typesense,
@@ -71,6 +71,13 @@ pub struct Options {
     /// How often each index is compared with its collection; `None`: never.
     pub verify_every: Option<Duration>,
     pub sync: SyncOptions,
+}
+
+impl Options {
+    /// How long a request may live. It may wait for a place as long as for its answer.
+    fn lifetime(&self) -> Lifetime {
+        Lifetime { timeout: 2 * self.import_timeout, doubt: self.doubt }
+    }
 }
 
 /// How a worker does table syncs.

@@ -33,7 +33,7 @@ pub(super) async fn handle(worker: Arc<Worker>) -> Result<(), Failure> {
     let every = LOOK_AGAIN.min(worker.options.doubt);
     while !worker.gate.is_open()
         && !worker.shutdown.is_cancelled()
-        && let Some(flight) = db::flight::next_doubted(&worker.pool, every).await?
+        && let Some(flight) = db::flight::next_doubted(&worker.pool, every, worker.options.lifetime().timeout).await?
     {
         match stale(&worker, &flight).await {
             Ok(stale) => {

@@ -45,7 +45,12 @@ async fn a_slot_that_is_being_made_is_waited_for() {
     const BEGUN: &str =
         "select exists (select from pg_replication_slots where slot_name = $1 and restart_lsn is not null)";
     let begun = async {
-        while !sqlx::query_scalar(BEGUN).bind(&source.target.name).fetch_one(&mut source.admin).await.expect("a look") {
+        while !sqlx::query_scalar::<_, bool>(BEGUN)
+            .bind(&source.target.name)
+            .fetch_one(&mut source.admin)
+            .await
+            .expect("a look")
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

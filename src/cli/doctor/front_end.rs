@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::{Response, Url, header::DATE};
+use reqwest::{Response, Url, header::DATE, redirect::Policy};
 
 use super::finding::Finding;
 use crate::cli::Session;
@@ -13,7 +13,7 @@ const SKEW: Duration = Duration::from_secs(3);
 const CHECK: &str = "front_end";
 
 pub(super) async fn check(session: &Session, url: &Url) -> Vec<Finding> {
-    let http = match reqwest::Client::builder().timeout(WITHIN).build() {
+    let http = match reqwest::Client::builder().timeout(WITHIN).redirect(Policy::none()).build() {
         Ok(http) => http,
         Err(error) => return vec![Finding::unknown(CHECK, error)],
     };

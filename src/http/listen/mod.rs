@@ -93,11 +93,8 @@ async fn connection(stream: TcpStream, routes: Router, place: Place, bounds: Bou
                     return;
                 }
             }
-            () = shutdown.cancelled(), if !is_leaving => {
-                if standing.is_idle() {
-                    return;
-                }
-            }
+            // What is left of the last answer of an idle one goes out first.
+            () = shutdown.cancelled(), if !is_leaving => {}
         }
         is_leaving = true;
         serving.as_mut().graceful_shutdown();
