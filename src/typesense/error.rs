@@ -45,9 +45,7 @@ impl Error {
             Self::Transport(_) | Self::TimedOut | Self::Answer(_) | Self::NoLeader => true,
             // Of a field that is missing Typesense says 404, too.
             Self::TooLarge => false,
-            Self::Status { status: 404, message } => {
-                message.trim_end_matches('.').eq_ignore_ascii_case("not found") || self.is_a_strangers()
-            }
+            Self::Status { status: 404, message } => message.trim_end_matches('.').eq_ignore_ascii_case("not found"),
             Self::Status { status, message } => !matches!(status, 400 | 413 | 422) || message.contains("OUT_OF_"),
         }
     }
@@ -71,11 +69,6 @@ impl Error {
     /// True where the connection broke: what only reads may be asked of another node.
     pub(super) fn broke_off(&self) -> bool {
         matches!(self, Self::Transport(error) if !error.is_timeout() && !error.is_connect())
-    }
-
-    /// True where something else than Typesense has answered, such as a proxy that has no node.
-    pub(super) fn is_a_strangers(&self) -> bool {
-        matches!(self, Self::Status { message, .. } if message == NOT_ITS_WORDS)
     }
 
     /// The status, where the node answered with one.
