@@ -45,7 +45,8 @@ pub(super) async fn serve(session: &Session) -> anyhow::Result<()> {
     let state = http::State::new(pool.clone(), typesense, secrets, limits(config), plain_http, embedders(config)?);
     tracing::info!(address = %listener.local_addr()?, "serving");
     let keys = ConsoleKeys::of(config, config.athena_key_12.as_deref());
-    session.journal.beside(&pool, &name(), front_end(listener, state, keys, bounds(config), shutdown)).await
+    session.journal.beside(&pool, &name(), front_end(listener, state, keys, bounds(config), shutdown)).await;
+    Ok(())
 }
 
 /// `tidewell work`.
@@ -216,7 +217,7 @@ pub(super) async fn front_end(
     keys: ConsoleKeys,
     bounds: Bounds,
     shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+) {
     state.show();
     let stop = CancellationToken::new();
     let console = console::Options {
@@ -244,8 +245,7 @@ pub(super) async fn front_end(
         }
     };
     // Its last look comes after the last answer.
-    let ((), (), ()) = tokio::join!(serving, state.keep_books(ended.clone()), state.keep_fresh(ended.clone()));
-    Ok(())
+    tokio::join!(serving, state.keep_books(ended.clone()), state.keep_fresh(ended.clone()));
 }
 
 /// How much the front end does at a time, and how long it goes on once it is told to stop.

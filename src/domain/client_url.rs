@@ -58,11 +58,7 @@ pub fn fault(text: &str, reach: &Policy) -> Option<String> {
     let Ok(options) = PgConnectOptions::from_str(text) else {
         return Some(format!("{like}: the port or a parameter after the ? has a value that it can't have"));
     };
-    let judged = match options.get_socket().is_some() || options.get_host().starts_with('/') {
-        true => reach.judge_socket(),
-        false => reach.judge_host(options.get_host()),
-    };
-    judged.err().map(|refused| format!("can't be taken: {refused}"))
+    reach.judge_database(&options).err().map(|refused| format!("can't be taken: {refused}"))
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
         Writes::DeleteByFilter(_) => 1,
     };
     let trace_parent = trace::parent();
-    let job = NewJob { trace_parent: trace_parent.as_deref(), ..new_job(write.index, write.request_id, job_id, count) };
+    let job = new_job(write.index, write.request_id, trace_parent.as_deref(), job_id, count);
     let alone = matches!(write.writes, Writes::DeleteByFilter(_));
     let enqueued_at = open(conn, job, write.backlog_limit, alone).await?;
     let lanes = insert(conn, &write, job_id).await?;
@@ -179,9 +179,15 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
     Ok((answer, Some(month)))
 }
 
-pub(super) fn new_job<'a>(index: &Index, request_id: &'a str, id: Uuid, count: usize) -> NewJob<'a> {
+pub(super) fn new_job<'a>(
+    index: &Index,
+    request_id: &'a str,
+    trace_parent: Option<&'a str>,
+    id: Uuid,
+    count: usize,
+) -> NewJob<'a> {
     let total = i32::try_from(count).unwrap_or(i32::MAX);
-    NewJob { id, organization_id: index.organization_id, index_id: index.id, request_id, total, trace_parent: None }
+    NewJob { id, organization_id: index.organization_id, index_id: index.id, request_id, total, trace_parent }
 }
 
 /// Joins the index's order, makes the job that the rows belong to, if the index's backlog has room, and gives its moment.

@@ -15,7 +15,7 @@ use super::{
     turns,
 };
 use crate::{
-    db::{self, index::Index, job::NewJob, latest::Latest, outbox::Operation, quota::Month},
+    db::{self, index::Index, latest::Latest, outbox::Operation, quota::Month},
     domain::{
         document::{Document, check_size},
         lane::lane_of,
@@ -110,8 +110,7 @@ pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a
         return Ok(Changed { outcomes, accepted: None });
     }
     let trace_parent = trace::parent();
-    let job =
-        NewJob { trace_parent: trace_parent.as_deref(), ..new_job(index, change.request_id, Uuid::now_v7(), taken) };
+    let job = new_job(index, change.request_id, trace_parent.as_deref(), Uuid::now_v7(), taken);
     open(&mut tx, job, change.backlog_limit, false).await?;
     let rows = accepted().map(|(id, body)| (id, (operation == Operation::Upsert).then_some(body)));
     let lanes = insert_rows(&mut tx, index.id, job.id, operation, rows).await?;

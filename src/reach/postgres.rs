@@ -4,7 +4,7 @@ use std::io;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::{policy, resolve};
+use super::{Policy, Refused, policy, resolve};
 
 /// The options for one connection, made at once. Where TLS does not go by the host's name, they lead to the very address that was
 /// judged; else sqlx looks the name up once more.
@@ -13,7 +13,7 @@ use super::{policy, resolve};
 /// As [`resolve`]'s.
 pub async fn postgres(options: &PgConnectOptions) -> io::Result<PgConnectOptions> {
     let host = options.get_host();
-    if options.get_socket().is_some() || host.starts_with('/') {
+    if is_socket(options) {
         let refused = |refused| io::Error::new(io::ErrorKind::PermissionDenied, refused);
         return policy().judge_socket().map(|()| options.clone()).map_err(refused);
     }
@@ -23,4 +23,15 @@ pub async fn postgres(options: &PgConnectOptions) -> io::Result<PgConnectOptions
         Some(first) if !is_named_in_tls => Ok(options.clone().host(&first.ip().to_string())),
         _ => Ok(options.clone()),
     }
+}
+
+impl Policy {
+    /// Judges where a database is, as far as its URL tells: as [`Policy::judge_socket`] or [`Policy::judge_host`].
+    pub fn judge_database(&self, options: &PgConnectOptions) -> Result<(), Refused> {
+        if is_socket(options) { self.judge_socket() } else { self.judge_host(options.get_host()) }
+    }
+}
+
+fn is_socket(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some() || options.get_host().starts_with('/')
 }

@@ -98,7 +98,7 @@ impl Client {
 
     /// The addresses of all nodes, as shown to operators.
     pub fn addresses(&self) -> String {
-        let addresses: Vec<String> = self.each_node().map(|(address, _)| address).collect();
+        let addresses: Vec<&str> = self.nodes.urls().iter().map(shown).collect();
         addresses.join(", ")
     }
 
@@ -111,7 +111,7 @@ impl Client {
     pub fn each_node(&self) -> impl Iterator<Item = (String, Self)> + '_ {
         self.nodes.urls().iter().map(|url| {
             let nodes = Arc::new(Nodes::new(vec![url.clone()]));
-            (url.as_str().trim_end_matches('/').to_owned(), Self { nodes, ..self.clone() })
+            (shown(url).to_owned(), Self { nodes, ..self.clone() })
         })
     }
 
@@ -156,6 +156,11 @@ impl Client {
     async fn send_json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
         self.send(request).await?.json().await
     }
+}
+
+/// A node's address, as shown to operators.
+fn shown(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
 }
 
 /// A name as one segment of a path: everything but unreserved characters is percent-encoded.

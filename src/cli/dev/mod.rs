@@ -198,7 +198,7 @@ fn processes(
     pool: PgPool,
     worker: String,
     stop: &CancellationToken,
-) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+) -> anyhow::Result<JoinSet<()>> {
     metrics::install()?;
     let config = &session.config;
     let typesense = typesense::Client::new(&place.typesense_url, &place.typesense_api_key)?;
@@ -221,15 +221,14 @@ fn processes(
     processes.spawn(async move {
         worker::run(pool.clone(), typesense, Some(sealer), embedders, options, stop).await;
         pool.close().await;
-        Ok(())
     });
     Ok(processes)
 }
 
 /// The end of the next of them, early or not.
-async fn ended(processes: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn ended(processes: &mut JoinSet<()>) -> anyhow::Result<()> {
     match processes.join_next().await {
-        Some(ended) => ended?,
+        Some(ended) => Ok(ended?),
         None => Ok(()),
     }
 }

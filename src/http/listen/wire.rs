@@ -174,7 +174,7 @@ impl AsyncRead for Wire {
         let Some((phase, deadline)) = self.deadline(context) else { return Poll::Pending };
         ready!(self.reading.poll_at(deadline, context));
         if phase == Phase::Head {
-            // Nothing else is being written: an answer before it has ended.
+            // An answer before it has been handed over whole.
             let _ = self.stream.try_write(TOO_SLOW.as_bytes());
         }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
