@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use sqlx::PgPool;
-use tidewell::db::{
-    flight::{self, Doubted, Flight, Lifetime},
-    lane::Lane,
-    settlement::{Death, Settlement, settle},
+use tidewell::{
+    db::{
+        flight::{self, Doubted, Flight, Lifetime},
+        lane::Lane,
+        settlement::{Death, Settlement, settle},
+    },
+    domain::lane::lane_of,
 };
 use uuid::Uuid;
 
@@ -87,6 +90,31 @@ async fn an_answer_to_a_request_that_was_given_up_for_lost_does_not_count() {
     proxy.set(Fault::None);
     again.let_go().await;
     assert_eq!(tenant.client.ended(&job).await["counts"]["succeeded"], 1);
+}
+
+#[tokio::test]
+async fn what_was_done_of_a_broken_request_counts_only_while_its_flight_stands() {
+    let mut setting = Setting::fresh().await;
+    let stack = Stack::without_worker(setting.clone()).await;
+    let tenant = stack.tenant("broken").await;
+    let pool = stack.setting.pool().await;
+    let beside = (0..).map(|n| format!("b{n}")).find(|id| lane_of(id) == lane_of("a")).expect("an id");
+    tenant.client.put(DOCUMENTS, &json!({ "id": "a", "title": "x" })).await.expect(202);
+    let deleted = tenant.client.delete(&format!("{DOCUMENTS}/{beside}")).await.expect(202);
+    let mut proxy = Proxy::before(&setting.typesense_url).await;
+    proxy.set(Fault::Hold);
+    setting.typesense_url = proxy.url.clone();
+    let _worker = setting.work();
+    let first = proxy.held.recv().await.expect("an import, beside which the delete is sent");
+    sqlx::query("delete from tidewell.flights").execute(&pool).await.expect("given up");
+    drop(first);
+    let again = proxy.held.recv().await.expect("the same import, once more");
+    let waiting: i64 =
+        sqlx::query_scalar("select count(*) from tidewell.outbox").fetch_one(&pool).await.expect("a count");
+    assert_eq!(waiting, 2, "the delete is done once more, too");
+    proxy.set(Fault::None);
+    again.let_go().await;
+    assert_eq!(tenant.client.ended(&deleted).await["counts"]["succeeded"], 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Clients that are slow, silent, endless or enormous get an answer or an end, and keep nobody else out.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, pin::pin, time::Duration};
 
+use futures::future::{Either, select};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
@@ -210,4 +211,18 @@ async fn beyond_its_number_of_requests_a_process_says_503_and_still_tells_that_i
     holding.write_all(b"{\"documents\":[]}").await.expect("the rest");
     until(&mut holding, "HTTP/1.1 ").await;
     stack.operator().get("/v1/plans").await.expect(200);
+}
+
+#[tokio::test]
+async fn who_waits_for_jobs_takes_a_quarter_of_the_requests_and_one_more_is_told_how_its_job_stands() {
+    let stack = Stack::without_worker(Setting::fresh().await.with("TIDEWELL_REQUESTS_AT_ONCE", 4)).await;
+    let client = stack.tenant("patient").await.client;
+    let job = client.put("/v1/indexes/books/documents", &json!({ "id": "a", "title": "x" })).await.expect(202);
+    let path = format!("/v1/jobs/{}?wait=30", job["jobId"].as_str().expect("an id"));
+    let (one, other) = (pin!(client.get(&path)), pin!(client.get(&path)));
+    let (told, waiting) = match select(one, other).await {
+        Either::Left((told, waiting)) | Either::Right((told, waiting)) => (told, waiting),
+    };
+    assert_eq!(told.expect(200)["status"], "queued");
+    assert!(timeout(Duration::from_secs(1), waiting).await.is_err(), "the first one waits");
 }

@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tidewell::dev::{Server, default_cache, ensure};
+use tidewell::{
+    dev::{Server, default_cache, ensure},
+    typesense::{Client, NewCollection},
+};
 
 use crate::support::{
     eventually,
@@ -111,6 +114,11 @@ async fn an_index_becomes_what_the_backup_says_whatever_was_projected_after_it()
     drop(front);
 
     let (alias, mut oracle) = (tenant.alias().to_owned(), Oracle::default());
+    // A stranger's, whatever it is called.
+    let typesense = Client::new(&setting.typesense_url, &setting.typesense_api_key).expect("a client");
+    let (name, fields) = (&*format!("{alias}_v9"), vec![json!({ "name": "title", "type": "string" })]);
+    let strangers = NewCollection { name, fields, default_sorting_field: None, enable_nested_fields: false };
+    assert!(typesense.create_collection(&strangers).await.expect("an answer"));
     before.iter().for_each(|document| oracle.upsert(document));
     let (ok, report, told) = restored(&setting_after, false);
     assert!(!ok && told.contains("--repair"), "{told}");
@@ -119,6 +127,7 @@ async fn an_index_becomes_what_the_backup_says_whatever_was_projected_after_it()
 
     let (ok, report, told) = restored(&setting_after, true);
     assert!(ok, "{report:#}{told}");
+    assert!(typesense.collection(name).await.expect("an answer").is_some(), "a stranger's was taken");
     let stack = Stack { front: setting_after.serve(), worker: Some(setting_after.work()), setting: setting_after };
     let pool = settled(&stack.setting).await;
     // The alias is moved back by the workers.

@@ -42,7 +42,10 @@ pub struct Listed {
 pub enum Refusal {
     #[error("the backend can't be reached: {0}; check its address, and that this machine may connect to it")]
     Unreachable(String),
-    #[error("the backend refuses the key: it takes one that may do everything with collections, aliases and documents")]
+    #[error(
+        "the backend refuses the key: it takes one that may do everything with collections, aliases \
+             and documents, and where there are several nodes ask for /debug, which tells who leads"
+    )]
     RefusedKey,
     #[error("the backend is not connected to: {0}")]
     NotConnectedTo(reach::Refused),
@@ -85,6 +88,8 @@ pub async fn test(client: &Client) -> Result<Inspected, Refusal> {
     let begun = Instant::now();
     let collections = client.list_collections().await?.len();
     let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    // In a cluster decisions are read from the leader alone.
+    client.leader().await?;
     let version = nodes.iter().find_map(|node| node.version.clone());
     Ok(Inspected { latency_ms, version, collections, nodes })
 }

@@ -274,6 +274,7 @@ pub(super) fn limits(config: &Config) -> http::Limits {
     http::Limits {
         body_bytes_in_flight: (config.body_mb_in_flight as usize) << 20,
         backlog: i64::from(config.backlog_limit),
+        waits: (config.requests_at_once as usize / 4).max(1),
         stall: Duration::from_secs(u64::from(config.stall_seconds)),
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use tidewell::{
     db::{self, restore, sync::run::Trigger},
+    domain::document::VERSION_FIELD,
     drift,
     sync::{self, verify},
     typesense::Client,
@@ -111,19 +112,20 @@ async fn forget(pool: &PgPool) -> Result<(), sqlx::Error> {
     tx.commit().await
 }
 
-/// Collections that are named like an index's versions, and are none of those that the database knows.
+/// Collections that are named like an index's versions and made like them, and are none of those that the database knows.
 async fn leftovers(
     typesense: &Client,
     indexes: &[(Uuid, String, Vec<String>)],
 ) -> Result<Vec<String>, tidewell::typesense::Error> {
-    let is_left_over = |name: &String| {
+    let is_left_over = |name: &str| {
         indexes.iter().any(|(_, alias, known)| {
             let number = name.strip_prefix(alias.as_str()).and_then(|rest| rest.strip_prefix("_v"));
-            number.is_some_and(is_version) && !known.contains(name)
+            number.is_some_and(is_version) && known.iter().all(|known| known != name)
         })
     };
     let found = typesense.list_collections().await?;
-    Ok(found.into_iter().map(|collection| collection.name).filter(is_left_over).collect())
+    let ours = found.into_iter().filter(|found| found.fields.iter().any(|field| field["name"] == VERSION_FIELD));
+    Ok(ours.map(|collection| collection.name).filter(|name| is_left_over(name)).collect())
 }
 
 /// Whether a text is a number as versions have them.

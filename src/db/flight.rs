@@ -55,6 +55,12 @@ pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Erro
     Ok(closed.rows_affected() == 1)
 }
 
+/// Has a flight stay until the transaction ends; false where it was forgotten before.
+pub async fn keep(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let kept = sqlx::query("select from tidewell.flights where id = $1 for key share").bind(id).execute(conn).await?;
+    Ok(kept.rows_affected() == 1)
+}
+
 /// Whether a request to a collection is under way, or in doubt.
 pub async fn is_collection_in_doubt(pool: &PgPool, index_id: Uuid, collection: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select exists (select from tidewell.flights where index_id = $1 and collection = $2)")

@@ -1,9 +1,11 @@
 //! Whether the process lives, whether it can serve, and its numbers. For probes and scrapers: without authentication.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json as Answer, extract::State as Shared, http::header, response::IntoResponse};
+use moka::future::Cache;
 use serde::Serialize;
+use sqlx::PgPool;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -15,6 +17,26 @@ use crate::{
 
 /// Probes give up soon: an answer that comes later helps nobody.
 const PROBED_WITHIN: Duration = Duration::from_secs(2);
+/// Whoever asks within so much of somebody else gets the same answer: anybody may ask, and it is the database that answers.
+const SEEN_FOR: Duration = Duration::from_millis(500);
+
+/// What was seen when somebody last asked.
+#[derive(Clone)]
+pub(super) struct Seen {
+    /// What keeps requests from being served, if anything does, and whether Typesense answers.
+    ready: Cache<(), (Option<String>, bool)>,
+    /// What the database counts, as Prometheus reads it.
+    numbers: Cache<(), Arc<str>>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            ready: Cache::builder().time_to_live(SEEN_FOR).build(),
+            numbers: Cache::builder().time_to_live(SEEN_FOR).build(),
+        }
+    }
+}
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(scrape))
@@ -34,16 +56,20 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Answer<Readiness>, Error
     if state.retiring.is_cancelled() {
         return Err(Error::Unavailable { detail: "this process is about to stop".to_owned(), retry_after: 2 });
     }
-    let (fault, typesense) = tokio::join!(
-        tokio::time::timeout(PROBED_WITHIN, db::fault(&state.pool)),
-        tokio::time::timeout(PROBED_WITHIN, state.typesense.healthy()),
-    );
-    match fault.unwrap_or_else(|_| Some("the database does not answer".to_owned())) {
+    let look = async {
+        let (fault, typesense) = tokio::join!(
+            tokio::time::timeout(PROBED_WITHIN, db::fault(&state.pool)),
+            tokio::time::timeout(PROBED_WITHIN, state.typesense.healthy()),
+        );
+        (fault.unwrap_or_else(|_| Some("the database does not answer".to_owned())), typesense.unwrap_or(false))
+    };
+    let (fault, typesense) = state.seen.ready.get_with((), look).await;
+    match fault {
         Some(detail) => Err(Error::Unavailable { detail, retry_after: 2 }),
         None => Ok(Answer(Readiness {
             status: "ready",
             database: "ok",
-            typesense: if typesense.unwrap_or(false) { "ok" } else { "unreachable" },
+            typesense: if typesense { "ok" } else { "unreachable" },
         })),
     }
 }
@@ -52,9 +78,13 @@ async fn readyz(Shared(state): Shared<State>) -> Result<Answer<Readiness>, Error
 #[utoipa::path(get, path = "/metrics", tag = "health", security(()),
     responses((status = 200, body = String, content_type = "text/plain")))]
 async fn scrape(Shared(state): Shared<State>) -> impl IntoResponse {
-    let mut text = metrics::rendered();
-    // A scrape must tell of a database that is away, not fail with it.
-    let status = match tokio::time::timeout(PROBED_WITHIN * 2, db::status::read(&state.pool)).await {
+    let numbers = state.seen.numbers.get_with((), numbers(&state.pool)).await;
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::rendered() + &numbers)
+}
+
+/// What the database counts. A scrape must tell of a database that is away, not fail with it.
+async fn numbers(pool: &PgPool) -> Arc<str> {
+    let status = match tokio::time::timeout(PROBED_WITHIN * 2, db::status::read(pool)).await {
         Ok(Ok(status)) => Some(status),
         Ok(Err(error)) => {
             tracing::warn!(%error, "could not read the status for /metrics");
@@ -65,11 +95,12 @@ async fn scrape(Shared(state): Shared<State>) -> impl IntoResponse {
             None
         }
     };
+    let mut text = String::new();
     write_gauge(&mut text, &metrics::DATABASE_UP, [(vec![], f64::from(status.is_some()))]);
     if let Some(status) = &status {
         render(&mut text, status);
     }
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
+    text.into()
 }
 
 #[derive(Serialize, ToSchema)]

@@ -8,7 +8,6 @@ use std::{cmp::Reverse, time::Duration};
 use axum::{Json as Answer, extract::State as Shared};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use super::{
     page::{Page, PageQuery},
     params::{Path, Query},
     responses::{Conflict, Invalid, NotFound, Refused},
+    waiting::ended,
 };
 use crate::{
     db::{
@@ -31,9 +31,6 @@ use crate::{
 /// A key that only searches has no jobs.
 const JOB_SCOPES: [&str; 3] = ["ingest", "connector_write", "admin"];
 const MAX_WAIT_SECONDS: u64 = 30;
-/// Pauses between looks at a job that is waited for.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// List jobs
 ///
@@ -70,6 +67,8 @@ pub(super) async fn list(
 }
 
 /// Show a job, waiting for its end where asked to
+///
+/// Where very many wait already, the answer is the job as it stands.
 #[utoipa::path(get, path = "/v1/jobs/{jobId}", tag = "jobs",
     params(("jobId" = Uuid, Path, description = "From the answer to the write or the reindex"), Wait),
     responses((status = 200, body = JobView), Invalid, Refused, NotFound))]
@@ -91,7 +90,8 @@ pub(super) async fn show(
     if !is_visible(&caller, job.organization_id, job.index_id) {
         return Err(Error::not_found("job"));
     }
-    let job = ended(&state, job, wait, Job::has_ended, || db::job::find(&state.pool, id)).await?;
+    let look = || async { db::job::find(&state.pool, id).await?.ok_or_else(|| Error::not_found("job")) };
+    let job = ended(&state, job, wait, Job::has_ended, look).await?;
     let failed = job.dead + job.retrying > 0;
     let errors = if failed { db::job::failures(&state.pool, id, job.index_id).await? } else { Vec::new() };
     Ok(Answer(JobView::new(job, errors)))
@@ -100,25 +100,6 @@ pub(super) async fn show(
 fn is_visible(caller: &Caller, organization_id: Uuid, index_id: Uuid) -> bool {
     caller.organization_id().is_none_or(|own| own == organization_id)
         && caller.index_id().is_none_or(|bound| bound == index_id)
-}
-
-/// What is looked at until it has ended, or as it stands when the time is up or this front end is about to stop.
-async fn ended<T, F: Future<Output = Result<Option<T>, sqlx::Error>>>(
-    state: &State,
-    mut job: T,
-    wait: Duration,
-    has_ended: fn(&T) -> bool,
-    look: impl Fn() -> F,
-) -> Result<T, Error> {
-    let deadline = Instant::now() + wait;
-    let mut pause = FIRST_PAUSE;
-    while !has_ended(&job) && Instant::now() < deadline && !state.retiring.is_cancelled() {
-        let pausing = tokio::time::sleep_until(deadline.min(Instant::now() + pause));
-        state.retiring.run_until_cancelled(pausing).await;
-        pause = LONGEST_PAUSE.min(pause * 3 / 2);
-        job = look().await?.ok_or_else(|| Error::not_found("job"))?;
-    }
-    Ok(job)
 }
 
 #[derive(Deserialize, IntoParams)]

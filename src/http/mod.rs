@@ -39,6 +39,7 @@ mod search;
 mod state;
 mod validate;
 mod verify;
+mod waiting;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Error, caller::Caller, key_use::KeyUse, known::Known, search::Results};
+use super::{Error, caller::Caller, health::Seen, key_use::KeyUse, known::Known, search::Results};
 use crate::{
     backend,
     db::{index::Index, profile::Profile},
@@ -31,6 +31,8 @@ pub struct Limits {
     pub body_bytes_in_flight: usize,
     /// Rows that may wait in one index's outbox before writes are answered 503.
     pub backlog: i64,
+    /// Answers that may wait for the end of something, at one time.
+    pub waits: usize,
     /// How long a body may stand still while it is read.
     pub stall: Duration,
 }
@@ -55,6 +57,8 @@ pub struct State {
     pub(super) embedders: Arc<Embedders>,
     pub limits: Limits,
     pub(super) bodies: Arc<Semaphore>,
+    pub(super) waits: Arc<Semaphore>,
+    pub(super) seen: Seen,
     pub(super) rate: Arc<RateLimiter>,
     pub(super) permits: Arc<Permits>,
     pub(super) uses: Arc<KeyUse>,
@@ -81,6 +85,8 @@ impl State {
     ) -> Self {
         Self {
             bodies: Arc::new(Semaphore::new(limits.body_bytes_in_flight / super::body::UNIT)),
+            waits: Arc::new(Semaphore::new(limits.waits)),
+            seen: Seen::default(),
             rate: Arc::new(RateLimiter::new(pool.clone())),
             permits: Arc::new(Permits::new(pool.clone())),
             uses: Arc::new(KeyUse::default()),

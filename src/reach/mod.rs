@@ -113,6 +113,15 @@ impl Policy {
         let admitted: Vec<_> = admitted.collect();
         if admitted.is_empty() { refused.map_or(Ok(admitted), Err) } else { Ok(admitted) }
     }
+
+    /// A name's addresses, for who tries one after the other whichever they are.
+    ///
+    /// # Errors
+    /// Where one of them may not be connected to.
+    fn admit_whole(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
+        addresses.iter().try_for_each(|address| self.judge(address.ip()))?;
+        Ok(addresses)
+    }
 }
 
 /// The addresses of a host that may be connected to.
@@ -121,6 +130,10 @@ impl Policy {
 /// Where the name can't be looked up; of the kind [`io::ErrorKind::PermissionDenied`], with [`Refused`] within, where none may be.
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Resolver { policy: policy(), look_up: system }.resolve_host(host, port).await
+}
+
+fn refused(refused: Refused) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, refused)
 }
 
 /// [`Refused`], where that is why a connection was not made.
@@ -147,7 +160,7 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     async fn resolve_host(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found = (self.look_up)(host.to_owned(), port).await?;
-        self.policy.admit(found).map_err(|refused| io::Error::new(io::ErrorKind::PermissionDenied, refused))
+        self.policy.admit(found).map_err(refused)
     }
 }
 

@@ -4,25 +4,26 @@ use std::io;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::{Policy, Refused, policy, resolve};
+use super::{Policy, Refused, policy, refused, resolve, system};
 
 /// The options for one connection, made at once. Where TLS does not go by the host's name, they lead to the very address that was
-/// judged; else sqlx looks the name up once more.
+/// judged; else sqlx looks the name up once more, and tries whatever addresses it has.
 ///
 /// # Errors
-/// As [`resolve`]'s.
+/// As [`resolve`]'s; in the second case also where one of several addresses may not be connected to.
 pub async fn postgres(options: &PgConnectOptions) -> io::Result<PgConnectOptions> {
     let host = options.get_host();
     if is_socket(options) {
-        let refused = |refused| io::Error::new(io::ErrorKind::PermissionDenied, refused);
         return policy().judge_socket().map(|()| options.clone()).map_err(refused);
     }
-    let addresses = resolve(host.trim_matches(['[', ']']), options.get_port()).await?;
+    let (host, port) = (host.trim_matches(['[', ']']), options.get_port());
     let is_named_in_tls = !matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow);
-    match addresses.first() {
-        Some(first) if !is_named_in_tls => Ok(options.clone().host(&first.ip().to_string())),
-        _ => Ok(options.clone()),
+    if is_named_in_tls {
+        policy().admit_whole(system(host.to_owned(), port).await?).map_err(refused)?;
+        return Ok(options.clone());
     }
+    let first = resolve(host, port).await?.into_iter().next();
+    Ok(first.map_or_else(|| options.clone(), |first| options.clone().host(&first.ip().to_string())))
 }
 
 impl Policy {

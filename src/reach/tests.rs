@@ -107,6 +107,8 @@ fn of_a_names_addresses_those_are_taken_that_may_be_reached() {
     assert_eq!(OPEN.admit(addresses(&[bad, good])), Ok(addresses(&[good])));
     assert_eq!(OPEN.admit(addresses(&[bad, bad])), Err(Refused::Special));
     assert_eq!(OPEN.admit(vec![]), Ok(vec![]));
+    assert_eq!(OPEN.admit_whole(addresses(&[good, bad])), Err(Refused::Special));
+    assert_eq!(OPEN.admit_whole(addresses(&[good])), Ok(addresses(&[good])));
 }
 
 /// A name that leads elsewhere each time that it is looked up.

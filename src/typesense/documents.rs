@@ -95,14 +95,14 @@ impl Client {
         let call = self.request(Method::POST, &path).timeout(timeout).body(jsonl);
         let sending = async { self.send(call).await?.bytes().await };
         let answer = sending.instrument(tracing::info_span!("import", collection, lines, bytes)).await;
-        let backend = self.addresses();
-        counter!(IMPORT_BYTES.name, "backend" => backend.clone()).increment(bytes as u64);
+        let backend = &*self.addresses;
+        counter!(IMPORT_BYTES.name, "backend" => backend.to_owned()).increment(bytes as u64);
         let outcome = if answer.is_ok() { "answered" } else { "failed" };
-        histogram!(IMPORT_DURATION.name, "backend" => backend.clone(), "outcome" => outcome).record(began.elapsed());
+        histogram!(IMPORT_DURATION.name, "backend" => backend.to_owned(), "outcome" => outcome).record(began.elapsed());
         let results = line_results(&answer?, lines);
         for outcome in ["imported", "refused", "unanswered"] {
             let lines = results.iter().filter(|result| result.outcome() == outcome).count();
-            counter!(IMPORT_LINES.name, "backend" => backend.clone(), "outcome" => outcome).increment(lines as u64);
+            counter!(IMPORT_LINES.name, "backend" => backend.to_owned(), "outcome" => outcome).increment(lines as u64);
         }
         Ok(results)
     }

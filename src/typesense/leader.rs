@@ -52,8 +52,12 @@ impl Client {
         }
     }
 
-    /// The node that leads; the only one where there is but one.
-    async fn leader(&self) -> Result<Self, Error> {
+    /// The node that leads, as a client of its own; the only one where there is but one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::caught_up`]'s.
+    pub async fn leader(&self) -> Result<Self, Error> {
         if !self.nodes.are_several() {
             return Ok(self.clone());
         }

@@ -28,6 +28,8 @@ use crate::reach;
 pub struct Client {
     http: reqwest::Client,
     nodes: Arc<Nodes>,
+    /// The addresses of all nodes of the backend, also where this is a client of one of them.
+    addresses: Arc<str>,
     api_key: HeaderValue,
     timeout: Duration,
 }
@@ -93,13 +95,13 @@ impl Client {
         let mut headers = http.get(nodes.first().clone()).header(API_KEY, api_key).build()?;
         let mut api_key = headers.headers_mut().remove(API_KEY).unwrap_or(HeaderValue::from_static(""));
         api_key.set_sensitive(true);
-        Ok(Self { http, nodes, api_key, timeout })
+        let addresses: Vec<&str> = nodes.urls().iter().map(shown).collect();
+        Ok(Self { addresses: addresses.join(", ").into(), http, nodes, api_key, timeout })
     }
 
-    /// The addresses of all nodes, as shown to operators.
-    pub fn addresses(&self) -> String {
-        let addresses: Vec<&str> = self.nodes.urls().iter().map(shown).collect();
-        addresses.join(", ")
+    /// The addresses of all nodes of the backend, as shown to operators.
+    pub fn addresses(&self) -> &str {
+        &self.addresses
     }
 
     /// The hosts of all nodes, as they stand in their addresses.

@@ -95,7 +95,7 @@ impl Client {
             }
         };
         let answer = asking.instrument(tracing::info_span!("engine", searches = searches.len())).await;
-        histogram!(SEARCH_ENGINE_DURATION.name, "backend" => self.addresses()).record(began.elapsed());
+        histogram!(SEARCH_ENGINE_DURATION.name, "backend" => self.addresses.to_string()).record(began.elapsed());
         answer.map(|answer| answer.results)
     }
 }

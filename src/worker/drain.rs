@@ -90,11 +90,21 @@ enum Next {
     Pause,
 }
 
+/// What became of the flight of a request.
+#[derive(Clone, Copy)]
+enum Flown {
+    /// There was none.
+    Not,
+    /// It was answered in full, and can be forgotten.
+    Landed(Uuid),
+    /// A part of it may not have arrived yet.
+    InDoubt(Uuid),
+}
+
 /// What is known of a request that was answered, and not written down yet.
 struct Settling {
     reconciled: Reconciled,
-    /// The flight to forget; `None` where its outcome is in doubt.
-    landed: Option<Uuid>,
+    flown: Flown,
     /// To be told once it is so.
     chapters: Vec<Chapter>,
 }
@@ -180,7 +190,12 @@ impl<'a> Drain<'a> {
             // No document is to blame: the lane pauses, and where the backend is in trouble all of them.
             Err(NoTarget::Typesense(fault)) if fault.is_transient() => {
                 tracing::warn!(index_id = %self.index.id, error = %fault, "the collection could not be made");
-                if fault.refuses_work() || !worker.backend_is_well().await {
+                let is_well = match fault.refuses_work() {
+                    true => false,
+                    // Where the lane is asked for meanwhile, nobody knows.
+                    false => self.while_held(worker.backend_is_well()).await?.unwrap_or(true),
+                };
+                if !is_well {
                     worker.gate.trip(&fault.to_string());
                 }
                 return Ok(Next::Pause);
@@ -189,7 +204,7 @@ impl<'a> Drain<'a> {
             Err(NoTarget::Typesense(fault)) => {
                 let refused = Outcome::Refused { code: "schema_refused".to_owned(), message: fault.to_string() };
                 let outcomes = vec![refused; batch.items.len()];
-                return self.conclude(&batch, outcomes, None).await;
+                return self.conclude(&batch, outcomes, Flown::Not).await;
             }
         };
         let bodies = batch.items.iter().map(|item| match &item.action {
@@ -206,10 +221,10 @@ impl<'a> Drain<'a> {
         let request = match building.await {
             Ok(request) => request,
             Err(error::Error::Database(error)) => return Err(error.into()),
-            Err(error::Error::Typesense(fault)) => return self.faulted(batch, vec![], fault).await,
+            Err(error::Error::Typesense(fault)) => return self.faulted(batch, vec![], fault, Flown::Not).await,
         };
         if request.is_empty() {
-            return self.conclude(&batch, request.into_outcomes(), None).await;
+            return self.conclude(&batch, request.into_outcomes(), Flown::Not).await;
         }
         let flight = request.flight(self.index, &batch);
         let opened = Instant::now();
@@ -238,13 +253,16 @@ impl<'a> Drain<'a> {
         let Some(fault) = fault else {
             worker.gate.succeeded(batch.items.len());
             worker.careful.succeeded(self.lease.lane, worker.options.import_lines);
-            self.settling = Some(self.reconcile(&batch, outcomes, Some(flight.id)));
+            self.settling = Some(self.reconcile(&batch, outcomes, Flown::Landed(flight.id)));
             return Ok(Next::Batch(read?));
         };
-        if !left {
+        let flown = if left {
+            Flown::InDoubt(flight.id)
+        } else {
             db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await?;
-        }
-        self.faulted(batch, outcomes, fault).await
+            Flown::Not
+        };
+        self.faulted(batch, outcomes, fault, flown).await
     }
 
     /// A request failed as a whole. A backend in trouble pauses, and costs no row an attempt. One that is well has a reason to
@@ -254,6 +272,7 @@ impl<'a> Drain<'a> {
         batch: Batch,
         mut outcomes: Vec<Outcome>,
         fault: typesense::Error,
+        flown: Flown,
     ) -> Result<Next, Error> {
         let worker = self.worker;
         tracing::warn!(index_id = %self.index.id, lane = self.lease.lane.lane, error = %fault, "an import failed");
@@ -261,8 +280,15 @@ impl<'a> Drain<'a> {
         if fault.status_code() == Some(404) {
             worker.targets.forget(self.index.id);
         }
-        let paused = fault.refuses_work() || (fault.is_transient() && !worker.backend_is_well().await);
-        if paused {
+        let is_well = match (fault.refuses_work(), fault.is_transient()) {
+            (true, _) => Some(false),
+            (false, false) => Some(true),
+            (false, true) => self.while_held(worker.backend_is_well()).await?,
+        };
+        let paused = is_well == Some(false);
+        if is_well.is_none() {
+            // Somebody asks for the lane: nobody is to blame for what is not known.
+        } else if paused {
             worker.gate.trip(&fault.to_string());
             story::tell_of_pause(self.lease.lane, &batch, &fault.to_string());
         } else if let [outcome @ Outcome::Unknown] = &mut outcomes[..] {
@@ -274,21 +300,21 @@ impl<'a> Drain<'a> {
         } else {
             worker.careful.failed(self.lease.lane, batch.items.len());
         }
-        let next = self.conclude(&batch, outcomes, None).await?;
+        let next = self.conclude(&batch, outcomes, flown).await?;
         Ok(if paused { Next::Pause } else { next })
     }
 
     /// Notes how a batch ended after which nothing has been read. What was noted before is written down first.
-    async fn conclude(&mut self, batch: &Batch, outcomes: Vec<Outcome>, landed: Option<Uuid>) -> Result<Next, Error> {
+    async fn conclude(&mut self, batch: &Batch, outcomes: Vec<Outcome>, flown: Flown) -> Result<Next, Error> {
         self.settle(None).await?;
-        self.settling = Some(self.reconcile(batch, outcomes, landed));
+        self.settling = Some(self.reconcile(batch, outcomes, flown));
         Ok(Next::Batch(None))
     }
 
-    fn reconcile(&self, batch: &Batch, outcomes: Vec<Outcome>, landed: Option<Uuid>) -> Settling {
+    fn reconcile(&self, batch: &Batch, outcomes: Vec<Outcome>, flown: Flown) -> Settling {
         let reconciled = reconcile(batch, outcomes, self.index.max_attempts, self.worker.options.backoff);
         let chapters = story::chapters(batch, &reconciled.settlement);
-        Settling { reconciled, landed, chapters }
+        Settling { reconciled, flown, chapters }
     }
 
     /// Begins a transaction that holds the lease.
@@ -341,12 +367,15 @@ impl<'a> Drain<'a> {
             }
             db::flight::open(&mut tx, flight, &options.name, options.lifetime()).await?;
         }
-        if let Some(Settling { reconciled: Reconciled { settlement, changes }, landed, .. }) = &settling {
+        if let Some(Settling { reconciled: Reconciled { settlement, changes }, flown, .. }) = &settling {
             let repairs = db::settlement::settle(&mut tx, self.lease.lane, settlement).await?;
             // Nobody looks any more whether an older request has landed over this one: it has to be sent again.
-            if let Some(flight) = landed
-                && !db::flight::close(&mut tx, *flight).await?
-            {
+            let is_known = match *flown {
+                Flown::Not => true,
+                Flown::Landed(flight) => db::flight::close(&mut tx, flight).await?,
+                Flown::InDoubt(flight) => db::flight::keep(&mut tx, flight).await?,
+            };
+            if !is_known {
                 return Err(Error::AnsweredTooLate);
             }
             // Last: other lanes want the same jobs.

@@ -206,7 +206,8 @@ impl Gate {
                 () = changed, if probes == 0 => continue,
                 () = tokio::time::sleep(wait.min(PROBES.cap * 2)) => {}
             }
-            if self.is_open() && worker.backend_is_well().await {
+            let is_well = shutdown.run_until_cancelled(worker.backend_is_well());
+            if self.is_open() && is_well.await == Some(true) {
                 tracing::info!("the backend is well again: imports resume");
                 self.lock().breaker = Breaker::HalfOpen;
                 turned("half_open");

@@ -218,10 +218,9 @@ async fn heartbeat(worker: &Worker) {
     loop {
         let (breaker, reason, concurrency) = worker.gate.state();
         let trouble = worker.trouble.current();
-        let backend = worker.typesense.addresses();
         let beat = db::worker::Beat {
             name: &worker.options.name,
-            backend: &backend,
+            backend: worker.typesense.addresses(),
             breaker,
             breaker_reason: reason.as_deref(),
             concurrency: concurrency.try_into().unwrap_or(i32::MAX),

@@ -72,7 +72,8 @@ impl Python {
             ("HOST", host.to_owned()),
             ("PORT", port.to_owned()),
             ("API_KEY", typesense.key.clone()),
-            ("SOURCE", source.url.clone()),
+            // Without what sqlx alone understands.
+            ("SOURCE", source.url.split('?').next().unwrap_or_default().to_owned()),
             ("FIELDS", serde_json::to_string(&fields())?),
             ("STATE", state.display().to_string()),
             ("RUNTIME__DLTHUB_TELEMETRY", "false".to_owned()),

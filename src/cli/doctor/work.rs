@@ -71,7 +71,7 @@ fn workers(status: &Status) -> Finding {
 
 /// How each worker sees its Typesense.
 fn breakers(session: &Session, status: &Status) -> Vec<Finding> {
-    let configured = session.typesense().ok().map(|client| client.addresses());
+    let configured = session.typesense().ok().map(|client| client.addresses().to_owned());
     let alive = status.workers.iter().filter(|worker| worker.alive);
     let found = alive.filter_map(|worker| {
         let reason = worker.breaker_reason.as_deref().unwrap_or("no reason given");

@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -28,6 +27,7 @@ use crate::{
         Error, State,
         page::{Page, PageQuery},
         params::{Path, Query},
+        waiting,
     },
     sync::request,
 };
@@ -36,8 +36,6 @@ use crate::{
 const WAITED_FOR: Duration = Duration::from_secs(600);
 /// How long an answer waits for a cancelled run to stop.
 const STOPS_WITHIN: Duration = Duration::from_secs(2);
-/// Between two looks at a run.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Run a sync job now
 ///
@@ -155,14 +153,11 @@ pub(super) async fn show(
     Ok(ok("a run", run.ok_or_else(|| Error::not_found("run"))?.into()))
 }
 
-/// The run at its end, or as it stands when the time is up or this front end is about to stop.
-async fn ended(state: &State, mut run: Run, wait: Duration) -> Result<Run, Error> {
-    let deadline = Instant::now() + wait;
-    while !run.status.has_ended() && Instant::now() < deadline && !state.retiring.is_cancelled() {
-        state.retiring.run_until_cancelled(tokio::time::sleep(LOOK)).await;
-        run = run::find(&state.pool, run.id).await?.ok_or_else(|| Error::not_found("run"))?;
-    }
-    Ok(run)
+/// The run at its end, or as it stands: see [`waiting::ended`].
+async fn ended(state: &State, run: Run, wait: Duration) -> Result<Run, Error> {
+    let id = run.id;
+    let look = || async { run::find(&state.pool, id).await?.ok_or_else(|| Error::not_found("run")) };
+    waiting::ended(state, run, wait, |run| run.status.has_ended(), look).await
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Counts, JobView, ended, is_visible};
+use super::{Counts, JobView, is_visible};
 use crate::{
     db::{
         job::Failure,
         reindex::listing::{self, Named},
     },
-    http::{Error, State, caller::Caller},
+    http::{Error, State, caller::Caller, waiting::ended},
     reindex::{ReindexView, job},
 };
 
@@ -20,7 +20,8 @@ pub(super) async fn show(state: &State, caller: &Caller, id: Uuid, wait: Duratio
     let found = found.filter(|Named { reindex, .. }| is_visible(caller, reindex.organization_id, reindex.index_id));
     let found = found.ok_or_else(|| Error::not_found("job"))?;
     let has_ended = |named: &Named| named.reindex.has_ended();
-    let found = ended(state, found, wait, has_ended, || listing::find(&state.pool, id)).await?;
+    let look = || async { listing::find(&state.pool, id).await?.ok_or_else(|| Error::not_found("job")) };
+    let found = ended(state, found, wait, has_ended, look).await?;
     let errors = job::failures(&state.pool, &found.reindex).await?;
     Ok(view(found, errors))
 }

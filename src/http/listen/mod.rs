@@ -93,7 +93,6 @@ async fn connection(stream: TcpStream, routes: Router, place: Place, bounds: Bou
                     return;
                 }
             }
-            // What is left of the last answer of an idle one goes out first.
             () = shutdown.cancelled(), if !is_leaving => {}
         }
         is_leaving = true;

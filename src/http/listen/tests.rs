@@ -8,6 +8,8 @@ use tokio::{
 use super::*;
 
 const GET: &[u8] = b"GET /now HTTP/1.1\r\nhost: t\r\n\r\n";
+/// Bytes of an answer: more than lies between two ends of a connection.
+const LARGE: usize = 32 << 20;
 const GET_LATER: &[u8] = b"GET /later HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
 
 /// A port, at which `/later` says that it has `begun`, and is answered when `go` says so.
@@ -30,7 +32,10 @@ impl Port {
             go.notified().await;
             "later"
         };
-        let routes = Router::new().route("/now", get(async || "now")).route("/later", get(later));
+        let routes = Router::new()
+            .route("/now", get(async || "now"))
+            .route("/large", get(async || vec![b'x'; LARGE]))
+            .route("/later", get(later));
         let bounds = Bounds { connections, idle: patience, head: patience, stall: patience };
         let serving = tokio::spawn(serve(listener, routes, bounds, shutdown.clone()));
         Self { address, begun, go, shutdown, serving }
@@ -58,6 +63,23 @@ async fn patience_ends_before_a_request_within_its_head_and_after_an_answer() {
     assert!(until_the_end(port.send(b"GET /now HT").await).await.starts_with("HTTP/1.1 408"));
     let answered = until_the_end(port.send(GET).await).await;
     assert!(answered.starts_with("HTTP/1.1 200") && answered.ends_with("now"), "{answered}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_has_time_for_its_answer_and_its_place_is_not_taken() {
+    let patience = Duration::from_millis(800);
+    let port = Port::open(1, patience).await;
+    let mut slow = port.send(b"GET /large HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await;
+    let mut part = vec![0; LARGE / 10];
+    let mut read = slow.read(&mut part).await.expect("its beginning");
+    let other = port.send(GET).await;
+    // Less than the patience with a standstill between two looks, and all of them together more than that with an idle one.
+    while let Ok(bytes @ 1..) = slow.read(&mut part).await {
+        read += bytes;
+        tokio::time::sleep(patience / 4).await;
+    }
+    assert!(read > LARGE, "{read}");
+    assert!(until_the_end(other).await.ends_with("now"));
 }
 
 #[tokio::test]

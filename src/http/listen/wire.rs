@@ -41,6 +41,8 @@ enum Phase {
     /// A part of its head has.
     Head,
     Answering,
+    /// The answer is there, and not all of it has been sent.
+    Sending,
 }
 
 impl Default for Standing {
@@ -66,10 +68,14 @@ impl Standing {
         self.now().phase == Phase::Idle
     }
 
-    /// Since when a request is waited for; `None` while one is answered.
+    fn is_sending(&self) -> bool {
+        self.now().phase == Phase::Sending
+    }
+
+    /// Since when a request is waited for; `None` until the one before it has its whole answer.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         let now = self.now();
-        (now.phase != Phase::Answering).then_some(now.since)
+        matches!(now.phase, Phase::Idle | Phase::Head).then_some(now.since)
     }
 }
 
@@ -90,7 +96,7 @@ impl Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.comes_to(Phase::Idle);
+        self.0.comes_to(Phase::Sending);
     }
 }
 
@@ -132,13 +138,13 @@ impl Wire {
         Self { stream, standing, bounds, reading: Timer(None), writing: Timer(None) }
     }
 
-    /// What is waited for, and until when; `None` while a request is answered, after which `context` is woken.
+    /// What is waited for, and until when; `None` until a request has its answer, after which `context` is woken.
     fn deadline(&self, context: &Context<'_>) -> Option<(Phase, Instant)> {
         let mut now = self.standing.now();
         match now.phase {
             Phase::Idle => Some((Phase::Idle, now.since + self.bounds.idle)),
             Phase::Head => Some((Phase::Head, now.since + self.bounds.head)),
-            Phase::Answering => {
+            Phase::Answering | Phase::Sending => {
                 now.reader = Some(context.waker().clone());
                 None
             }
@@ -174,7 +180,6 @@ impl AsyncRead for Wire {
         let Some((phase, deadline)) = self.deadline(context) else { return Poll::Pending };
         ready!(self.reading.poll_at(deadline, context));
         if phase == Phase::Head {
-            // An answer before it has been handed over whole.
             let _ = self.stream.try_write(TOO_SLOW.as_bytes());
         }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -201,7 +206,12 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // hyper asks for this once it has nothing left to write.
+        if self.standing.is_sending() {
+            self.standing.comes_to(Phase::Idle);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
