@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::lane::{Lease, Renewed};
+
 /// A request about to be sent.
 #[derive(Clone, Debug)]
 pub struct Flight {
@@ -41,6 +43,44 @@ pub async fn open(conn: &mut PgConnection, flight: &Flight, worker: &str, life: 
     .execute(conn)
     .await
     .map(drop)
+}
+
+/// As [`open`], in a transaction of its own that renews the lease; `None`, and nothing is written down, where the lease is lost.
+pub async fn open_under(
+    pool: &PgPool,
+    lease: Lease,
+    flight: &Flight,
+    worker: &str,
+    life: Lifetime,
+) -> Result<Option<Renewed>, sqlx::Error> {
+    let is_wanted: Option<bool> = sqlx::query_scalar(
+        "with renewed as (
+             update tidewell.lanes
+             set leased_until = clock_timestamp() + make_interval(secs => $11)
+             where index_id = $2 and lane = $9 and fence = $10
+             returning wanted_until > clock_timestamp() as is_wanted
+         ), opened as (
+             insert into tidewell.flights
+                 (id, index_id, collection, document_ids, versions, worker, deadline, doubted_until, next_read_at)
+             select $1, $2, $3, $4, $5, $6, deadline, deadline + make_interval(secs => $8), deadline
+             from renewed, (select clock_timestamp() + make_interval(secs => $7) as deadline) as life
+         )
+         select is_wanted from renewed",
+    )
+    .bind(flight.id)
+    .bind(flight.index_id)
+    .bind(&flight.collection)
+    .bind(&flight.document_ids)
+    .bind(&flight.versions)
+    .bind(worker)
+    .bind(life.timeout.as_secs_f64())
+    .bind(life.doubt.as_secs_f64())
+    .bind(lease.lane.lane)
+    .bind(lease.fence)
+    .bind(lease.term.as_secs_f64())
+    .fetch_optional(pool)
+    .await?;
+    Ok(is_wanted.map(Renewed::told))
 }
 
 /// Notes that a flight was looked at after it was outlived. One more look follows: a node that was itself asleep may have done what

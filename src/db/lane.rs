@@ -58,6 +58,12 @@ pub enum Renewed {
     Wanted,
 }
 
+impl Renewed {
+    pub(super) fn told(is_wanted: bool) -> Self {
+        if is_wanted { Self::Wanted } else { Self::Kept }
+    }
+}
+
 /// Renews the lease and counts `settled` rows; `None` where the lease is lost and the transaction must be rolled back.
 pub async fn renew(conn: &mut PgConnection, lease: Lease, settled: i64) -> Result<Option<Renewed>, sqlx::Error> {
     let is_wanted: Option<bool> = sqlx::query_scalar(
@@ -73,7 +79,7 @@ pub async fn renew(conn: &mut PgConnection, lease: Lease, settled: i64) -> Resul
     .bind(settled)
     .fetch_optional(conn)
     .await?;
-    Ok(is_wanted.map(|is_wanted| if is_wanted { Renewed::Wanted } else { Renewed::Kept }))
+    Ok(is_wanted.map(Renewed::told))
 }
 
 /// Locks the lanes of an index until the transaction ends: whatever settles in them has committed, and nothing else can.
@@ -154,13 +160,23 @@ pub async fn release_wanted(conn: &mut PgConnection, index_id: Uuid, leases: &[L
     .map(drop)
 }
 
-/// Whether a lane has rows that were never tried and can be now.
-pub async fn has_work(pool: &PgPool, lane: Lane) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
+/// What is left of a lane.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Left {
+    /// Rows that were never tried and can be now.
+    pub has_work: bool,
+    /// A delete by filter of its index waits: maybe for what this lane has just ended.
+    pub is_barred: bool,
+}
+
+/// Looks at what is left of a lane.
+pub async fn left(pool: &PgPool, lane: Lane) -> Result<Left, sqlx::Error> {
+    sqlx::query_as(
         "select exists (select from tidewell.outbox
                         where index_id = $1 and lane = $2 and not retrying
-                          and version < coalesce((select min(version) from tidewell.filter_deletes where index_id = $1),
-                                                 9223372036854775807))",
+                          and version < coalesce(bar, 9223372036854775807)) as has_work,
+                bar is not null as is_barred
+         from (select min(version) as bar from tidewell.filter_deletes where index_id = $1) as bars",
     )
     .bind(lane.index_id)
     .bind(lane.lane)

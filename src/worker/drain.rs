@@ -350,8 +350,16 @@ impl<'a> Drain<'a> {
     /// Writes down what is known of the last request and, in the same transaction, what the next one is about to send.
     async fn settle(&mut self, next: Option<Sending<'_>>) -> Result<(), Error> {
         let settling = self.settling.take();
-        if settling.is_none() && next.is_none() {
-            return Ok(());
+        match &next {
+            None if settling.is_none() => return Ok(()),
+            // Most turns begin so, and lanes with little to do have little else.
+            Some(Sending { flight, decided: [], without: [], .. }) if settling.is_none() => {
+                let Worker { pool, options, .. } = self.worker;
+                let opening = db::flight::open_under(pool, self.lease, flight, &options.name, options.lifetime());
+                self.is_wanted = opening.await?.ok_or(Error::LeaseLost)? == Renewed::Wanted;
+                return Ok(());
+            }
+            _ => {}
         }
         let began = Instant::now();
         let settled = settling.as_ref().map_or(0, |settling| settling.reconciled.settlement.settled());

@@ -55,11 +55,12 @@ impl Worker {
             }
         };
         drop(place);
-        resolve_filter_delete::resolve_due(self).await?;
-        // A wake-up that came while the lane was held has ended without effect.
-        if drained == Drained::Empty && db::lane::has_work(&self.pool, lane).await? {
-            return Ok(Drained::More);
+        let mut left = db::lane::left(&self.pool, lane).await?;
+        if left.is_barred {
+            resolve_filter_delete::resolve_due(self).await?;
+            left = db::lane::left(&self.pool, lane).await?;
         }
-        Ok(drained)
+        // A wake-up that came while the lane was held has ended without effect.
+        Ok(if drained == Drained::Empty && left.has_work { Drained::More } else { drained })
     }
 }
