@@ -38,9 +38,9 @@ async fn refuse(tenant: &Tenant, ids: &[&str]) -> Value {
 
 #[tokio::test]
 async fn the_log_of_a_job_tells_what_the_workers_said_of_it() {
-    let stack = Stack::start().await;
+    // Several imports, so that there are several lines.
+    let stack = Stack::of(Setting::fresh().await.with("TIDEWELL_IMPORT_LINES", 1)).await;
     let tenant = stack.tenant("told").await;
-    // Of several lanes, so that there are several lines.
     let job = refuse(&tenant, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]).await;
     let other = refuse(&tenant, &["z"]).await;
     let path = format!("/v1/jobs/{}/log", job["jobId"].as_str().expect("an id"));

@@ -40,6 +40,10 @@ pub(super) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         // Its collection is made before time is taken.
         settled += spread(&tenant, &indexes, &documents, *size, 1_000_000_000 + round * 10_000).await?;
         wait_settled(&site, settled, &mut work).await?;
+        // Nor is what PostgreSQL still has to do for the sizes before.
+        for statement in ["vacuum (analyze)", "checkpoint"] {
+            sqlx::raw_sql(statement).execute(&site.pool).await?;
+        }
         let meter = Meter::start(watched.clone());
         let began = Instant::now();
         settled += spread(&tenant, &indexes, &documents, count, round * count).await?;
@@ -98,8 +102,11 @@ async fn wait_settled(site: &Site<'_>, count: usize, work: &mut Process) -> anyh
 /// Milliseconds and bytes of an answer of `/metrics`.
 async fn scrape(tenant: &Tenant) -> anyhow::Result<(f64, usize)> {
     const TIMES: usize = 5;
+    /// What was seen is told again for half a second.
+    const APART: Duration = Duration::from_millis(600);
     let (mut took, mut bytes) = (Vec::with_capacity(TIMES), 0);
     for _ in 0..TIMES {
+        tokio::time::sleep(APART).await;
         let began = Instant::now();
         bytes = tenant.api.get("/metrics").await?.len();
         took.push(began.elapsed().as_secs_f64() * 1000.0);

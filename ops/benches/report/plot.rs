@@ -19,13 +19,14 @@ const INK: RGBColor = RGBColor(45, 48, 54);
 const FAINT: RGBColor = RGBColor(214, 216, 220);
 const MET: RGBColor = RGBColor(46, 125, 110);
 const MISSED: RGBColor = RGBColor(201, 122, 43);
-static PARTS: [RGBColor; 6] = [
+static PARTS: [RGBColor; 7] = [
     RGBColor(31, 119, 180),
     RGBColor(201, 122, 43),
     RGBColor(46, 125, 110),
     RGBColor(176, 58, 72),
     RGBColor(120, 94, 160),
     RGBColor(110, 115, 120),
+    RGBColor(140, 86, 75),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -135,7 +136,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> anyhow::Result<()> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::UpperLeft)
         .background_style(PAPER.mix(0.8))
         .label_font(ink(11))
         .draw()?;

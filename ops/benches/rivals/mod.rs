@@ -134,7 +134,7 @@ fn rows(courses: &[(&str, Course)], count: usize) -> Vec<Row> {
                 }
                 _ => Row::plain(&row, value, fact.unit),
             };
-            rows.push(row.note(format!("{} of {count} rows", fact.what)));
+            rows.push(row.note(format!("{}; a table of {count} rows", fact.what)));
         }
     }
     rows
