@@ -7,7 +7,6 @@ use sqlx::PgPool;
 use tidewell::{
     db::{
         flight::{self, Doubted, Flight, Lifetime},
-        lane::Lane,
         settlement::{Death, Settlement, settle},
     },
     domain::lane::lane_of,
@@ -142,7 +141,7 @@ async fn a_row_that_dies_after_it_may_have_been_applied_has_its_document_written
             signature: "no".to_owned(),
         };
         let settlement = Settlement { deaths: vec![death], ..Settlement::default() };
-        repairs.push(settle(&mut conn, Lane { index_id, lane }, &settlement).await.expect("settled"));
+        repairs.push(settle(&mut conn, index_id, &[lane], &settlement).await.expect("settled"));
     }
     repairs.sort_unstable();
     assert_eq!(repairs, [0, 1]);

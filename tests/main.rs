@@ -21,6 +21,7 @@ mod gateway_keys;
 mod hostile_clients;
 mod isolation;
 mod journal;
+mod lanes;
 mod live;
 mod meaning;
 mod models;

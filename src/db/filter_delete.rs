@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{lane::Lane, outbox::Operation, settlement::Death};
+use super::{lane::Lease, outbox::Operation, settlement::Death};
 
 /// A delete by filter under a lease.
 #[derive(Clone, Debug, FromRow)]
@@ -74,24 +74,24 @@ pub async fn unsettled_ids(conn: &mut PgConnection, delete: &FilterDelete) -> Re
     Ok(ids.into_iter().collect())
 }
 
-/// Of some documents of a lane, those of which it is not known yet what they hold below a version each.
+/// Of some documents of leased lanes, those of which it is not known yet what they hold below a version each.
 pub async fn unsettled_of(
     pool: &PgPool,
-    lane: Lane,
+    lease: &Lease,
     documents: &[(&str, i64)],
 ) -> Result<HashSet<String>, sqlx::Error> {
     let ids: Vec<String> = sqlx::query_scalar(
         "select asked.id
          from unnest($3::text[], $4::bigint[]) as asked (id, version)
          where exists (select from tidewell.outbox
-                       where index_id = $1 and lane = $2 and retrying in (false, true) and document_id = asked.id
+                       where index_id = $1 and lane = any($2) and retrying in (false, true) and document_id = asked.id
                          and (operation = 'reproject'
                               or operation in ('upsert', 'delete')
                                  and coalesce(document_version, outbox.version) < asked.version))
             or exists (select from tidewell.flights where index_id = $1 and asked.id = any(document_ids))",
     )
-    .bind(lane.index_id)
-    .bind(lane.lane)
+    .bind(lease.index_id)
+    .bind(&lease.lanes)
     .bind(documents.iter().map(|(id, _)| *id).collect::<Vec<_>>())
     .bind(documents.iter().map(|(_, version)| *version).collect::<Vec<_>>())
     .fetch_all(pool)

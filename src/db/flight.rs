@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::lane::{Lease, Renewed};
+use super::lane::{Lease, Renewed, held};
 
 /// A request about to be sent.
 #[derive(Clone, Debug)]
@@ -45,42 +45,48 @@ pub async fn open(conn: &mut PgConnection, flight: &Flight, worker: &str, life: 
     .map(drop)
 }
 
-/// As [`open`], in a transaction of its own that renews the lease; `None`, and nothing is written down, where the lease is lost.
+/// As [`open`], in a transaction of its own that renews the lease; `None`, and no flight is written down, where a lane of it is lost.
 pub async fn open_under(
     pool: &PgPool,
-    lease: Lease,
+    lease: &Lease,
     flight: &Flight,
     worker: &str,
     life: Lifetime,
 ) -> Result<Option<Renewed>, sqlx::Error> {
-    let is_wanted: Option<bool> = sqlx::query_scalar(
-        "with renewed as (
+    let (renewed, is_wanted): (i64, bool) = sqlx::query_as(concat!(
+        "with ",
+        held!(),
+        ", renewed as (
              update tidewell.lanes
-             set leased_until = clock_timestamp() + make_interval(secs => $11)
-             where index_id = $2 and lane = $9 and fence = $10
+             set leased_until = clock_timestamp() + make_interval(secs => $4)
+             from held
+             where index_id = $1 and lanes.lane = held.lane
              returning wanted_until > clock_timestamp() as is_wanted
+         ), told as (
+             select count(*) as lanes, coalesce(bool_or(is_wanted), false) as is_wanted from renewed
          ), opened as (
              insert into tidewell.flights
                  (id, index_id, collection, document_ids, versions, worker, deadline, doubted_until, next_read_at)
-             select $1, $2, $3, $4, $5, $6, deadline, deadline + make_interval(secs => $8), deadline
-             from renewed, (select clock_timestamp() + make_interval(secs => $7) as deadline) as life
+             select $5, $1, $6, $7, $8, $9, deadline, deadline + make_interval(secs => $11), deadline
+             from told, (select clock_timestamp() + make_interval(secs => $10) as deadline) as life
+             where lanes = cardinality($2)
          )
-         select is_wanted from renewed",
-    )
+         select lanes, is_wanted from told"
+    ))
+    .bind(lease.index_id)
+    .bind(&lease.lanes)
+    .bind(&lease.fences)
+    .bind(lease.term.as_secs_f64())
     .bind(flight.id)
-    .bind(flight.index_id)
     .bind(&flight.collection)
     .bind(&flight.document_ids)
     .bind(&flight.versions)
     .bind(worker)
     .bind(life.timeout.as_secs_f64())
     .bind(life.doubt.as_secs_f64())
-    .bind(lease.lane.lane)
-    .bind(lease.fence)
-    .bind(lease.term.as_secs_f64())
-    .fetch_optional(pool)
+    .fetch_one(pool)
     .await?;
-    Ok(is_wanted.map(Renewed::told))
+    Ok(Renewed::told(lease, usize::try_from(renewed).unwrap_or_default(), is_wanted))
 }
 
 /// Notes that a flight was looked at after it was outlived. One more look follows: a node that was itself asleep may have done what

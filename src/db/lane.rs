@@ -12,74 +12,141 @@ pub struct Lane {
     pub lane: i16,
 }
 
-/// The right to work on a lane until it runs out. `fence` grows with each lease, so that a late holder is told apart.
-#[derive(Clone, Copy, Debug)]
+/// The right to work on lanes of an index until it runs out. Each lane's `fence` grows with each lease, so that a late holder is told
+/// apart.
+#[derive(Clone, Debug)]
 pub struct Lease {
-    pub lane: Lane,
-    pub fence: i64,
+    pub index_id: Uuid,
+    /// In their order.
+    pub lanes: Vec<i16>,
+    /// Of each lane.
+    pub fences: Vec<i64>,
     /// How long each renewal lasts.
     pub term: Duration,
 }
 
-/// Takes the lane if nobody holds it, nor has asked for it. Its former holder, if it still lives, finds its fence too old at its next
-/// settlement.
-pub async fn lease(pool: &PgPool, lane: Lane, worker: &str, term: Duration) -> Result<Option<Lease>, sqlx::Error> {
-    let fence = sqlx::query_scalar(
-        "update tidewell.lanes
+impl Lease {
+    /// `None` of no lane.
+    fn new(index_id: Uuid, mut leased: Vec<(i16, i64)>, term: Duration) -> Option<Self> {
+        leased.sort_unstable();
+        let (lanes, fences): (Vec<_>, Vec<_>) = leased.into_iter().unzip();
+        (!lanes.is_empty()).then_some(Self { index_id, lanes, fences, term })
+    }
+
+    /// Its lanes, each by itself.
+    pub fn each(&self) -> impl Iterator<Item = Lane> {
+        self.lanes.iter().map(|lane| Lane { index_id: self.index_id, lane: *lane })
+    }
+
+    pub fn is_of_several(&self) -> bool {
+        self.lanes.len() > 1
+    }
+}
+
+/// The lanes `$2` of an index that are held under the fences `$3`, locked in their order, as everybody does who wants several.
+macro_rules! held {
+    () => {
+        "held as materialized (
+             select lane from tidewell.lanes
+             where index_id = $1 and lane = any($2) and fence = ($3::bigint[])[array_position($2::smallint[], lane)]
+             order by lane for update
+         )"
+    };
+}
+pub(super) use held;
+
+/// Takes the lane if nobody holds it, nor has asked for it, and with it those others of its index that have as little to do: what one
+/// import can carry, one is to carry. Little is at most `few` rows each, of an index without vectors, for those are made side by side.
+/// Where somebody is at the lane in this very moment, it is not waited for; of the others some may be had all the same. Its former
+/// holder, if it still lives, finds its fence too old at its next settlement.
+pub async fn lease(
+    pool: &PgPool,
+    lane: Lane,
+    few: i64,
+    worker: &str,
+    term: Duration,
+) -> Result<Option<Lease>, sqlx::Error> {
+    let leased = sqlx::query_as(
+        "with free as materialized (
+             select lane from tidewell.lanes
+             where index_id = $1 and leased_until < clock_timestamp() and wanted_until < clock_timestamp()
+               and (lane = $2
+                    or exists (select from tidewell.indexes where id = $1 and embedding is null)
+                       and not exists (select from tidewell.outbox
+                                       where outbox.index_id = $1 and outbox.lane = $2 and not retrying offset $5)
+                       and not exists (select from tidewell.outbox
+                                       where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying offset $5)
+                       and exists (select from tidewell.outbox
+                                   where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying))
+             order by lane for update skip locked
+         )
+         update tidewell.lanes
          set fence = fence + 1, leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $4)
-         where index_id = $1 and lane = $2 and leased_until < clock_timestamp() and wanted_until < clock_timestamp()
-         returning fence",
+         from free
+         where index_id = $1 and lanes.lane = free.lane
+         returning lanes.lane, fence",
     )
     .bind(lane.index_id)
     .bind(lane.lane)
     .bind(worker)
     .bind(term.as_secs_f64())
-    .fetch_optional(pool)
+    .bind(few)
+    .fetch_all(pool)
     .await?;
-    Ok(fence.map(|fence| Lease { lane, fence, term }))
+    Ok(Lease::new(lane.index_id, leased, term))
 }
 
-/// Gives the lane back, unless somebody else has it by now.
-pub async fn release(pool: &PgPool, lease: Lease) -> Result<(), sqlx::Error> {
-    sqlx::query("update tidewell.lanes set leased_until = '-infinity' where index_id = $1 and lane = $2 and fence = $3")
-        .bind(lease.lane.index_id)
-        .bind(lease.lane.lane)
-        .bind(lease.fence)
-        .execute(pool)
-        .await
-        .map(drop)
+/// Gives the lanes back, but those that somebody else has by now.
+pub async fn release(pool: &PgPool, lease: &Lease) -> Result<(), sqlx::Error> {
+    sqlx::query(concat!(
+        "with ",
+        held!(),
+        " update tidewell.lanes set leased_until = '-infinity' from held where index_id = $1 and lanes.lane = held.lane"
+    ))
+    .bind(lease.index_id)
+    .bind(&lease.lanes)
+    .bind(&lease.fences)
+    .execute(pool)
+    .await
+    .map(drop)
 }
 
 /// Whether a lease that was renewed may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewed {
     Kept,
-    /// Somebody asks for the lane: it is to be given back soon.
+    /// Somebody asks for the lanes: they are to be given back soon.
     Wanted,
 }
 
 impl Renewed {
-    pub(super) fn told(is_wanted: bool) -> Self {
-        if is_wanted { Self::Wanted } else { Self::Kept }
+    /// `None` where not all lanes of the lease were renewed.
+    pub(super) fn told(lease: &Lease, renewed: usize, is_wanted: bool) -> Option<Self> {
+        (renewed == lease.lanes.len()).then_some(if is_wanted { Self::Wanted } else { Self::Kept })
     }
 }
 
-/// Renews the lease and counts `settled` rows; `None` where the lease is lost and the transaction must be rolled back.
-pub async fn renew(conn: &mut PgConnection, lease: Lease, settled: i64) -> Result<Option<Renewed>, sqlx::Error> {
-    let is_wanted: Option<bool> = sqlx::query_scalar(
-        "update tidewell.lanes
-         set leased_until = clock_timestamp() + make_interval(secs => $4), settled = settled + $5
-         where index_id = $1 and lane = $2 and fence = $3
-         returning wanted_until > clock_timestamp()",
-    )
-    .bind(lease.lane.index_id)
-    .bind(lease.lane.lane)
-    .bind(lease.fence)
+/// Renews the lease and counts `settled` rows; `None` where one of its lanes is lost and the transaction must be rolled back.
+pub async fn renew(conn: &mut PgConnection, lease: &Lease, settled: i64) -> Result<Option<Renewed>, sqlx::Error> {
+    let renewed: Vec<bool> = sqlx::query_scalar(concat!(
+        "with ",
+        held!(),
+        " update tidewell.lanes
+          set leased_until = clock_timestamp() + make_interval(secs => $4),
+              -- Of all lanes together: only their sum is asked for.
+              settled = settled + case lanes.lane when ($2::smallint[])[1] then $5 else 0 end
+          from held
+          where index_id = $1 and lanes.lane = held.lane
+          returning wanted_until > clock_timestamp()"
+    ))
+    .bind(lease.index_id)
+    .bind(&lease.lanes)
+    .bind(&lease.fences)
     .bind(lease.term.as_secs_f64())
     .bind(settled)
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(is_wanted.map(Renewed::told))
+    Ok(Renewed::told(lease, renewed.len(), renewed.contains(&true)))
 }
 
 /// Locks the lanes of an index until the transaction ends: whatever settles in them has committed, and nothing else can.
@@ -104,10 +171,15 @@ pub async fn want_all(pool: &PgPool, index_id: Uuid, term: Duration) -> Result<(
 }
 
 /// Takes all lanes of an index, or none, where somebody holds one: for who has asked for them.
-pub async fn lease_all(pool: &PgPool, index_id: Uuid, worker: &str, term: Duration) -> Result<Vec<Lease>, sqlx::Error> {
+pub async fn lease_all(
+    pool: &PgPool,
+    index_id: Uuid,
+    worker: &str,
+    term: Duration,
+) -> Result<Option<Lease>, sqlx::Error> {
     let mut tx = pool.begin().await?;
     lock_all(&mut tx, index_id).await?;
-    let leased: Vec<(i16, i64)> = sqlx::query_as(
+    let leased = sqlx::query_as(
         "update tidewell.lanes
          set fence = fence + 1, leased_by = $2, leased_until = clock_timestamp() + make_interval(secs => $3)
          where index_id = $1 and not exists (select from tidewell.lanes
@@ -120,66 +192,67 @@ pub async fn lease_all(pool: &PgPool, index_id: Uuid, worker: &str, term: Durati
     .fetch_all(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(leased.into_iter().map(|(lane, fence)| Lease { lane: Lane { index_id, lane }, fence, term }).collect())
+    Ok(Lease::new(index_id, leased, term))
 }
 
-/// Renews the leases of all lanes of an index; false where one is lost and the transaction must be rolled back.
-pub async fn renew_all(conn: &mut PgConnection, leases: &[Lease]) -> Result<bool, sqlx::Error> {
-    let Some(first) = leases.first() else { return Ok(false) };
-    let renewed = sqlx::query(
-        "update tidewell.lanes
-         set leased_until = clock_timestamp() + make_interval(secs => $4),
-             wanted_until = clock_timestamp() + make_interval(secs => $4)
-         from unnest($2::smallint[], $3::bigint[]) as lease (lane, fence)
-         where index_id = $1 and lanes.lane = lease.lane and lanes.fence = lease.fence",
-    )
-    .bind(first.lane.index_id)
-    .bind(leases.iter().map(|lease| lease.lane.lane).collect::<Vec<_>>())
-    .bind(leases.iter().map(|lease| lease.fence).collect::<Vec<_>>())
-    .bind(first.term.as_secs_f64())
+/// Renews the lease of lanes that were asked for; false where one is lost and the transaction must be rolled back.
+pub async fn renew_wanted(conn: &mut PgConnection, lease: &Lease) -> Result<bool, sqlx::Error> {
+    let renewed = sqlx::query(concat!(
+        "with ",
+        held!(),
+        " update tidewell.lanes
+          set leased_until = clock_timestamp() + make_interval(secs => $4),
+              wanted_until = clock_timestamp() + make_interval(secs => $4)
+          from held
+          where index_id = $1 and lanes.lane = held.lane"
+    ))
+    .bind(lease.index_id)
+    .bind(&lease.lanes)
+    .bind(&lease.fences)
+    .bind(lease.term.as_secs_f64())
     .execute(conn)
     .await?;
-    Ok(renewed.rows_affected() == leases.len() as u64)
+    Ok(renewed.rows_affected() == lease.lanes.len() as u64)
 }
 
-/// Gives all lanes of an index back, those that are held by these leases, and asks for none any more.
-pub async fn release_wanted(conn: &mut PgConnection, index_id: Uuid, leases: &[Lease]) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update tidewell.lanes
-         set wanted_until = '-infinity',
-             leased_until = case when exists (select from unnest($2::smallint[], $3::bigint[]) as lease (lane, fence)
-                                              where lease.lane = lanes.lane and lease.fence = lanes.fence)
-                                 then '-infinity' else leased_until end
-         where index_id = $1",
-    )
+/// Gives the lanes of a lease back, where there is one, and asks for none of the index any more.
+pub async fn release_wanted(conn: &mut PgConnection, index_id: Uuid, lease: Option<&Lease>) -> Result<(), sqlx::Error> {
+    sqlx::query(concat!(
+        "with ",
+        held!(),
+        " update tidewell.lanes
+          set wanted_until = '-infinity',
+              leased_until = case when lane in (select lane from held) then '-infinity' else leased_until end
+          where index_id = $1"
+    ))
     .bind(index_id)
-    .bind(leases.iter().map(|lease| lease.lane.lane).collect::<Vec<_>>())
-    .bind(leases.iter().map(|lease| lease.fence).collect::<Vec<_>>())
+    .bind(lease.map_or(&[][..], |lease| &lease.lanes))
+    .bind(lease.map_or(&[][..], |lease| &lease.fences))
     .execute(conn)
     .await
     .map(drop)
 }
 
-/// What is left of a lane.
+/// What is left of lanes.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct Left {
     /// Rows that were never tried and can be now.
     pub has_work: bool,
-    /// A delete by filter of its index waits: maybe for what this lane has just ended.
+    /// A delete by filter of their index waits: maybe for what they have just ended.
     pub is_barred: bool,
 }
 
-/// Looks at what is left of a lane.
-pub async fn left(pool: &PgPool, lane: Lane) -> Result<Left, sqlx::Error> {
+/// Looks at what is left of the lanes of a lease.
+pub async fn left(pool: &PgPool, lease: &Lease) -> Result<Left, sqlx::Error> {
     sqlx::query_as(
         "select exists (select from tidewell.outbox
-                        where index_id = $1 and lane = $2 and not retrying
+                        where index_id = $1 and lane = any($2) and not retrying
                           and version < coalesce(bar, 9223372036854775807)) as has_work,
                 bar is not null as is_barred
          from (select min(version) as bar from tidewell.filter_deletes where index_id = $1) as bars",
     )
-    .bind(lane.index_id)
-    .bind(lane.lane)
+    .bind(lease.index_id)
+    .bind(&lease.lanes)
     .fetch_one(pool)
     .await
 }

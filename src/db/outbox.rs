@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::lane::Lane;
+use super::lane::Lease;
 
 /// What a row asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -47,7 +47,7 @@ pub struct Row {
     pub recorded_version: i64,
 }
 
-/// Which rows of a lane to read, and how many.
+/// Which rows of lanes to read, and how many.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     /// The rows whose retry is due, or else those never tried.
@@ -59,21 +59,37 @@ pub struct Reading {
     pub max_bytes: i64,
 }
 
-/// The statement that reads rows chosen by a condition on the outbox.
+/// The statement that reads rows of a lane `$2`, or of `several`, chosen by a condition on the outbox.
 macro_rules! read_where {
-    ($condition:literal) => {
+    (one, $condition:literal) => {
+        read_where!(@whole "lane = $2", "", "", $condition)
+    };
+    // Each by itself, in its order: the first of all of them are among the first of each.
+    (several, $condition:literal) => {
+        read_where!(@whole
+            "outbox.lane = held.lane",
+            "select * from unnest($2::smallint[]) as held (lane) cross join lateral (",
+            ") as row order by version limit $4",
+            $condition
+        )
+    };
+    (@whole $lane:literal, $before:literal, $after:literal, $condition:literal) => {
         concat!(
-            "with next as (
-                 select version, coalesce(document_version, version) as document_version, operation, document_id, job_id,
+            "with next as (",
+            $before,
+            "    select version, coalesce(document_version, version) as document_version, operation, document_id, job_id,
                         body, attempts
                  from tidewell.outbox
-                 where index_id = $1 and lane = $2 and version > $3 and ",
+                 where index_id = $1 and version > $3 and ",
+            $lane,
+            "      and ",
             $condition,
             "      and version < coalesce(
                        (select min(version) from tidewell.filter_deletes where index_id = $1), 9223372036854775807)
                  order by version
-                 limit $4
-             ), measured as (
+                 limit $4",
+            $after,
+            "), measured as (
                  select *, sum(coalesce(octet_length(body), 0)) over (order by version) - coalesce(octet_length(body), 0)
                         as bytes_before
                  from next
@@ -92,21 +108,29 @@ macro_rules! read_where {
     };
 }
 
-/// Reads the next rows in the order of their versions. Rows behind a delete by filter that still waits are left alone, and retries
-/// of documents of which a newer version is under way.
-pub async fn read(pool: &PgPool, lane: Lane, reading: Reading) -> Result<Vec<Row>, sqlx::Error> {
-    let statement = match reading.retrying {
-        false => read_where!("not retrying"),
-        true => read_where!(
-            "retrying and next_retry_at <= clock_timestamp()
-             and not exists (select from tidewell.flights, unnest(document_ids, versions) as flying (id, version)
-                             where flights.index_id = $1 and flying.id = outbox.document_id
-                               and flying.version > coalesce(outbox.document_version, outbox.version))"
-        ),
+/// Reads the next rows of a lease's lanes in the order of their versions. Rows behind a delete by filter that still waits are left alone,
+/// and retries of documents of which a newer version is under way.
+pub async fn read(pool: &PgPool, lease: &Lease, reading: Reading) -> Result<Vec<Row>, sqlx::Error> {
+    macro_rules! due {
+        ($lanes:ident) => {
+            read_where!(
+                $lanes,
+                "retrying and next_retry_at <= clock_timestamp()
+                 and not exists (select from tidewell.flights, unnest(document_ids, versions) as flying (id, version)
+                                 where flights.index_id = $1 and flying.id = outbox.document_id
+                                   and flying.version > coalesce(outbox.document_version, outbox.version))"
+            )
+        };
+    }
+    let statement = match (reading.retrying, lease.is_of_several()) {
+        (false, false) => read_where!(one, "not retrying"),
+        (false, true) => read_where!(several, "not retrying"),
+        (true, false) => due!(one),
+        (true, true) => due!(several),
     };
-    sqlx::query_as(statement)
-        .bind(lane.index_id)
-        .bind(lane.lane)
+    let query = sqlx::query_as(statement).bind(lease.index_id);
+    let query = if lease.is_of_several() { query.bind(&lease.lanes) } else { query.bind(lease.lanes.first()) };
+    query
         .bind(reading.after)
         .bind(reading.max_rows)
         .bind(reading.max_bytes)
@@ -118,13 +142,18 @@ pub async fn read(pool: &PgPool, lane: Lane, reading: Reading) -> Result<Vec<Row
 
 /// Makes decided rows plain deletes: a conditional delete that was decided once must not be decided again, when its effect may be
 /// there already.
-pub async fn decide(conn: &mut PgConnection, lane: Lane, retrying: bool, versions: &[i64]) -> Result<(), sqlx::Error> {
+pub async fn decide(
+    conn: &mut PgConnection,
+    lease: &Lease,
+    retrying: bool,
+    versions: &[i64],
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.outbox set operation = 'delete', body = null
-         where index_id = $1 and lane = $2 and retrying = $3 and version = any($4)",
+         where index_id = $1 and lane = any($2) and retrying = $3 and version = any($4)",
     )
-    .bind(lane.index_id)
-    .bind(lane.lane)
+    .bind(lease.index_id)
+    .bind(&lease.lanes)
     .bind(retrying)
     .bind(versions)
     .execute(conn)

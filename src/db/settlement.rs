@@ -1,11 +1,9 @@
-//! How a batch of a lane ended: rows move into the record, to where they wait for a retry, or to the dead letters.
+//! How a batch of lanes ended: rows move into the record, to where they wait for a retry, or to the dead letters.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-
-use super::lane::Lane;
 
 /// A row that failed and is to be tried again.
 #[derive(Debug)]
@@ -50,12 +48,17 @@ impl Settlement {
 
 /// Moves projected rows into the record, lists their documents for versions that are not live, and moves the others to where they wait or rest. The caller renews the lease in the same
 /// transaction, which is what fences this, and counts the repairs that were asked for in the backlog: gives their number.
-pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<i64, sqlx::Error> {
+pub async fn settle(
+    conn: &mut PgConnection,
+    index_id: Uuid,
+    lanes: &[i16],
+    settlement: &Settlement,
+) -> Result<i64, sqlx::Error> {
     if !settlement.projected.is_empty() {
         sqlx::query(
             "with projected as (
                  delete from tidewell.outbox
-                 where index_id = $1 and lane = $2 and retrying = $3 and version = any($4)
+                 where index_id = $1 and lane = any($2) and retrying = $3 and version = any($4)
                  returning document_id, coalesce(document_version, version) as version, operation, body
              ), counted as (
                  update tidewell.lanes
@@ -66,7 +69,8 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
                          select version, body from tidewell.documents
                          where index_id = $1 and document_id = projected.document_id limit 1) as recorded on true
                      where operation <> 'reproject' and projected.version > coalesce(recorded.version, 0))
-                 where index_id = $1 and lane = $2
+                 -- Of all lanes together: only their sum is asked for.
+                 where index_id = $1 and lane = ($2::smallint[])[1]
              ), listed as (
                  insert into tidewell.version_changes (index_id, number, document_id, document_version)
                  select $1, number, document_id, version
@@ -86,8 +90,8 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
                  accepted_version = greatest(documents.accepted_version, excluded.version)
              where documents.version < excluded.version",
         )
-        .bind(lane.index_id)
-        .bind(lane.lane)
+        .bind(index_id)
+        .bind(lanes)
         .bind(settlement.retrying)
         .bind(&settlement.projected)
         .execute(&mut *conn)
@@ -96,25 +100,30 @@ pub async fn settle(conn: &mut PgConnection, lane: Lane, settlement: &Settlement
     if !settlement.superseded.is_empty() {
         sqlx::query(
             "delete from tidewell.outbox
-             where index_id = $1 and lane = $2 and retrying = $3 and version = any($4)",
+             where index_id = $1 and lane = any($2) and retrying = $3 and version = any($4)",
         )
-        .bind(lane.index_id)
-        .bind(lane.lane)
+        .bind(index_id)
+        .bind(lanes)
         .bind(settlement.retrying)
         .bind(&settlement.superseded)
         .execute(&mut *conn)
         .await?;
     }
     if !settlement.retries.is_empty() {
-        retry(conn, lane, settlement).await?;
+        retry(conn, index_id, lanes, settlement).await?;
     }
     match settlement.deaths.is_empty() {
         true => Ok(0),
-        false => bury(conn, lane, settlement).await,
+        false => bury(conn, index_id, lanes, settlement).await,
     }
 }
 
-async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<(), sqlx::Error> {
+async fn retry(
+    conn: &mut PgConnection,
+    index_id: Uuid,
+    lanes: &[i16],
+    settlement: &Settlement,
+) -> Result<(), sqlx::Error> {
     let retries = &settlement.retries;
     sqlx::query(
         "update tidewell.outbox
@@ -123,10 +132,10 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
              first_failed_at = coalesce(first_failed_at, now())
          from unnest($4::bigint[], $5::float8[], $6::text[], $7::text[], $8::boolean[])
                  as failed (version, wait, code, message, attempt)
-         where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = any($4) and outbox.version = failed.version",
+         where index_id = $1 and lane = any($2) and retrying = $3 and outbox.version = any($4) and outbox.version = failed.version",
     )
-    .bind(lane.index_id)
-    .bind(lane.lane)
+    .bind(index_id)
+    .bind(lanes)
     .bind(settlement.retrying)
     .bind(retries.iter().map(|row| row.version).collect::<Vec<_>>())
     .bind(retries.iter().map(|row| row.wait.as_secs_f64()).collect::<Vec<_>>())
@@ -140,16 +149,21 @@ async fn retry(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> 
 
 /// Makes dead letters of rows. One that was tried before may have been applied, though no answer said so: its document is written again
 /// as the record has it.
-async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> Result<i64, sqlx::Error> {
+async fn bury(
+    conn: &mut PgConnection,
+    index_id: Uuid,
+    lanes: &[i16],
+    settlement: &Settlement,
+) -> Result<i64, sqlx::Error> {
     let deaths = &settlement.deaths;
     sqlx::query_scalar(
         "with died as (
              delete from tidewell.outbox
              using unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::uuid[])
                  as death (version, code, message, signature, letter_id)
-             where index_id = $1 and lane = $2 and retrying = $3 and outbox.version = any($4)
+             where index_id = $1 and lane = any($2) and retrying = $3 and outbox.version = any($4)
                and outbox.version = death.version
-             returning outbox.document_id, job_id, operation, coalesce(document_version, outbox.version) as version, body, attempts,
+             returning outbox.lane, outbox.document_id, job_id, operation, coalesce(document_version, outbox.version) as version, body, attempts,
                        first_failed_at, code, message, signature, letter_id
          ), remembered as (
              insert into tidewell.documents (index_id, document_id, version, accepted_version, deleted_at)
@@ -158,7 +172,7 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
              set accepted_version = greatest(documents.accepted_version, excluded.accepted_version)
          ), repaired as (
              insert into tidewell.outbox (index_id, lane, operation, document_id)
-             select $1, $2, 'reproject', document_id from died where attempts > 0 and operation <> 'reproject'
+             select $1, lane, 'reproject', document_id from died where attempts > 0 and operation <> 'reproject'
              returning document_id
          ), buried as (
              insert into tidewell.dead_letters (id, organization_id, index_id, document_id, job_id, operation, version, body,
@@ -176,8 +190,8 @@ async fn bury(conn: &mut PgConnection, lane: Lane, settlement: &Settlement) -> R
          )
          select count(*) from repaired",
     )
-    .bind(lane.index_id)
-    .bind(lane.lane)
+    .bind(index_id)
+    .bind(lanes)
     .bind(settlement.retrying)
     .bind(deaths.iter().map(|row| row.version).collect::<Vec<_>>())
     .bind(deaths.iter().map(|row| row.code.as_str()).collect::<Vec<_>>())

@@ -7,7 +7,7 @@ use super::{
     reconcile::Outcome,
 };
 use crate::{
-    db::{self, index::Index, lane::Lane},
+    db::{self, index::Index, lane::Lease},
     domain::filter,
     typesense,
 };
@@ -18,7 +18,7 @@ pub(super) async fn decide(
     worker: &Worker,
     index: &Index,
     collection: &str,
-    lane: Lane,
+    lease: &Lease,
     batch: &mut Batch,
     outcomes: &mut [Outcome],
 ) -> Result<Vec<i64>, Error> {
@@ -32,7 +32,7 @@ pub(super) async fn decide(
     }
     let asked: Vec<(&str, i64)> =
         conditional.iter().map(|(n, _)| (&*batch.items[*n].document_id, batch.items[*n].document_version)).collect();
-    let unsettled = db::filter_delete::unsettled_of(&worker.pool, lane, &asked).await?;
+    let unsettled = db::filter_delete::unsettled_of(&worker.pool, lease, &asked).await?;
     let Some(caught_up) = worker.typesense.caught_up(collection).await? else {
         return Err(typesense::Error::Status { status: 404, message: "Not Found".to_owned() }.into());
     };

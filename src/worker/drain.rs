@@ -1,6 +1,6 @@
-//! One drain of a lane into Typesense, in order, under a lease.
+//! One drain of a lane into Typesense, in order, under a lease; or of several that have little to do.
 //!
-//! One request of a lane is under way at a time; while it is, the next batch is read. Before a request is sent, its flight is
+//! One request of it is under way at a time; while it is, the next batch is read. Before a request is sent, its flight is
 //! committed; in the same transaction the batch before it is settled, which the lease's fence guards.
 
 use std::{
@@ -36,7 +36,7 @@ use crate::{
     trace, typesense,
 };
 
-/// How long a lane is drained before others get their turn.
+/// How long a lane is drained before others get their turn. Several have one batch: what comes meanwhile may be for several workers.
 const TURN: Duration = Duration::from_secs(5);
 /// How often who waits looks whether somebody asks for the lane.
 const LOOK: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ const EMBEDDED_ROWS: usize = 128;
 /// How a drain ended.
 #[derive(Debug, PartialEq)]
 pub(super) enum Drained {
-    /// Nothing is left that could be done now.
+    /// Nothing is left that could be done now, as far as was looked.
     Empty,
     /// Its turn was over.
     More,
@@ -123,7 +123,7 @@ struct Sending<'a> {
 pub(super) struct Drain<'a> {
     worker: &'a Worker,
     index: &'a Index,
-    lease: Lease,
+    lease: &'a Lease,
     settling: Option<Settling>,
     reader: Reader,
     /// Somebody asks for the lane: it is given back as soon as what is under way is written down.
@@ -131,8 +131,8 @@ pub(super) struct Drain<'a> {
 }
 
 impl<'a> Drain<'a> {
-    pub(super) fn new(worker: &'a Worker, index: &'a Index, lease: Lease) -> Self {
-        Self { worker, index, lease, settling: None, reader: Reader::new(lease.lane), is_wanted: false }
+    pub(super) fn new(worker: &'a Worker, index: &'a Index, lease: &'a Lease) -> Self {
+        Self { worker, index, lease, settling: None, reader: Reader::new(), is_wanted: false }
     }
 
     pub(super) async fn run(mut self) -> Result<Drained, Error> {
@@ -143,11 +143,11 @@ impl<'a> Drain<'a> {
                 self.settle(None).await?;
                 return Ok(Drained::Held);
             }
-            let over = self.worker.shutdown.is_cancelled() || Instant::now() >= until;
+            let over = self.lease.is_of_several() || self.worker.shutdown.is_cancelled() || Instant::now() >= until;
             let Some(batch) = next.take() else {
                 self.settle(None).await?;
                 if over {
-                    return Ok(Drained::More);
+                    return Ok(if self.lease.is_of_several() { Drained::Empty } else { Drained::More });
                 }
                 self.reader.restart();
                 next = self.read(&HashMap::new()).await?;
@@ -168,9 +168,8 @@ impl<'a> Drain<'a> {
 
     /// As [`Drain::project`], in a span that belongs to the traces that the writes of the batch came by.
     async fn project_traced(&mut self, batch: Batch, read_on: bool) -> Result<Next, Error> {
-        let lane = self.lease.lane;
-        let span =
-            tracing::info_span!("project", index_id = %lane.index_id, lane = lane.lane, documents = batch.items.len());
+        let Lease { index_id, lanes, .. } = self.lease;
+        let span = tracing::info_span!("project", %index_id, ?lanes, documents = batch.items.len());
         if trace::is_on() {
             let rows = batch.items.iter().flat_map(|item| std::iter::once(&item.row).chain(&item.older));
             let jobs: Vec<Uuid> = rows.filter_map(|row| row.job_id).collect();
@@ -217,7 +216,7 @@ impl<'a> Drain<'a> {
             Some(Err(embed::Error::Away { message, .. })) => return Ok(self.wait_for_vectors(&message)),
             None => return Ok(Next::Batch(None)),
         };
-        let building = Request::build(worker, self.index, target.collection, &vectors, self.lease.lane, &mut batch);
+        let building = Request::build(worker, self.index, target.collection, &vectors, self.lease, &mut batch);
         let request = match building.await {
             Ok(request) => request,
             Err(error::Error::Database(error)) => return Err(error.into()),
@@ -252,7 +251,7 @@ impl<'a> Drain<'a> {
         let Sent { outcomes, fault, left } = sent;
         let Some(fault) = fault else {
             worker.gate.succeeded(batch.items.len());
-            worker.careful.succeeded(self.lease.lane, worker.options.import_lines);
+            worker.careful.succeeded(self.lease, worker.options.import_lines);
             self.settling = Some(self.reconcile(&batch, outcomes, Flown::Landed(flight.id)));
             return Ok(Next::Batch(read?));
         };
@@ -275,7 +274,7 @@ impl<'a> Drain<'a> {
         flown: Flown,
     ) -> Result<Next, Error> {
         let worker = self.worker;
-        tracing::warn!(index_id = %self.index.id, lane = self.lease.lane.lane, error = %fault, "an import failed");
+        tracing::warn!(index_id = %self.index.id, lanes = ?self.lease.lanes, error = %fault, "an import failed");
         outcomes.resize(batch.items.len(), Outcome::Unknown);
         if fault.status_code() == Some(404) {
             worker.targets.forget(self.index.id);
@@ -290,7 +289,7 @@ impl<'a> Drain<'a> {
             // Somebody asks for the lane: nobody is to blame for what is not known.
         } else if paused {
             worker.gate.trip(&fault.to_string());
-            story::tell_of_pause(self.lease.lane, &batch, &fault.to_string());
+            story::tell_of_pause(self.lease, &batch, &fault.to_string());
         } else if let [outcome @ Outcome::Unknown] = &mut outcomes[..] {
             let (code, message) = ("request_failed".to_owned(), fault.to_string());
             *outcome = match fault.is_transient() {
@@ -298,7 +297,7 @@ impl<'a> Drain<'a> {
                 false => Outcome::Refused { code, message },
             };
         } else {
-            worker.careful.failed(self.lease.lane, batch.items.len());
+            worker.careful.failed(self.lease, batch.items.len());
         }
         let next = self.conclude(&batch, outcomes, flown).await?;
         Ok(if paused { Next::Pause } else { next })
@@ -342,7 +341,7 @@ impl<'a> Drain<'a> {
 
     /// The lane waits, and the others of its index: a model that is away costs no row an attempt.
     fn wait_for_vectors(&self, reason: &str) -> Next {
-        tracing::debug!(index_id = %self.index.id, lane = self.lease.lane.lane, reason, "documents wait for their vectors");
+        tracing::debug!(index_id = %self.index.id, lanes = ?self.lease.lanes, reason, "documents wait for their vectors");
         self.worker.trouble.note(reason);
         Next::Pause
     }
@@ -368,7 +367,7 @@ impl<'a> Drain<'a> {
         if let Some(Sending { flight, batch, decided, without }) = next {
             let Worker { options, .. } = self.worker;
             if !decided.is_empty() {
-                db::outbox::decide(&mut tx, self.lease.lane, batch.retrying, decided).await?;
+                db::outbox::decide(&mut tx, self.lease, batch.retrying, decided).await?;
             }
             if !without.is_empty() {
                 db::embedding_debt::add(&mut tx, self.index.id, without).await?;
@@ -376,7 +375,7 @@ impl<'a> Drain<'a> {
             db::flight::open(&mut tx, flight, &options.name, options.lifetime()).await?;
         }
         if let Some(Settling { reconciled: Reconciled { settlement, changes }, flown, .. }) = &settling {
-            let repairs = db::settlement::settle(&mut tx, self.lease.lane, settlement).await?;
+            let repairs = db::settlement::settle(&mut tx, self.index.id, &self.lease.lanes, settlement).await?;
             // Nobody looks any more whether an older request has landed over this one: it has to be sent again.
             let is_known = match *flown {
                 Flown::Not => true,
@@ -392,14 +391,14 @@ impl<'a> Drain<'a> {
                 db::backlog::add(&mut tx, self.index.id, repairs).await?;
             }
             for (job_id, change) in changes {
-                tracing::debug!(%job_id, ?change, lane = self.lease.lane.lane, "settled");
+                tracing::debug!(%job_id, ?change, lanes = ?self.lease.lanes, "settled");
             }
         }
         tx.commit().await?;
         histogram!(SETTLE_DURATION.name).record(began.elapsed());
         if let Some(Settling { reconciled, chapters, .. }) = &settling {
             reconciled.count(&ages);
-            story::tell(self.lease.lane, chapters);
+            story::tell(self.lease, chapters);
         }
         Ok(())
     }
@@ -410,9 +409,9 @@ impl<'a> Drain<'a> {
             Some(_) => options.import_lines.min(EMBEDDED_ROWS),
             None => options.import_lines,
         };
-        let max_rows = careful.max_rows(self.lease.lane, usual);
+        let max_rows = careful.max_rows(self.lease, usual);
         let began = Instant::now();
-        let read = self.reader.next(pool, max_rows, options.import_bytes, in_flight).await;
+        let read = self.reader.next(pool, self.lease, max_rows, options.import_bytes, in_flight).await;
         histogram!(LANE_READ_DURATION.name).record(began.elapsed());
         read
     }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     db::{self, lane::Lane},
+    domain::lane::LANES,
     metrics::LANE_TURNS,
 };
 
@@ -37,30 +38,30 @@ impl Worker {
         if self.gate.is_open() || self.shutdown.is_cancelled() {
             return Ok(Drained::Paused);
         }
-        let Some(lease) = db::lane::lease(&self.pool, lane, &self.options.name, self.options.lease).await? else {
-            return Ok(Drained::Held);
-        };
+        let few = i64::try_from(self.options.import_lines).unwrap_or(i64::MAX) / i64::from(LANES);
+        let leasing = db::lane::lease(&self.pool, lane, few, &self.options.name, self.options.lease);
+        let Some(lease) = leasing.await? else { return Ok(Drained::Held) };
         // Read under the lease: no other version becomes the live one meanwhile.
         let Some(index) = db::index::find(&self.pool, lane.index_id).await? else { return Ok(Drained::Empty) };
-        let drained = Drain::new(self, &index, lease).run().await;
+        let drained = Drain::new(self, &index, &lease).run().await;
         // Also where it broke off: whoever comes next knows by the flights what is in doubt. A lease that was lost is nobody's to
         // give back, and its old fence sees to that.
-        db::lane::release(&self.pool, lease).await?;
+        db::lane::release(&self.pool, &lease).await?;
         let drained = match drained {
             Ok(drained) => drained,
             Err(Error::Database(error)) => return Err(error),
             Err(error @ (Error::LeaseLost | Error::AnsweredTooLate)) => {
-                tracing::warn!(index_id = %lane.index_id, lane = lane.lane, fence = lease.fence, %error, "a drain broke off");
+                tracing::warn!(index_id = %lane.index_id, lanes = ?lease.lanes, fences = ?lease.fences, %error, "a drain broke off");
                 return Ok(Drained::Lost);
             }
         };
         drop(place);
-        let mut left = db::lane::left(&self.pool, lane).await?;
+        let mut left = db::lane::left(&self.pool, &lease).await?;
         if left.is_barred {
             resolve_filter_delete::resolve_due(self).await?;
-            left = db::lane::left(&self.pool, lane).await?;
+            left = db::lane::left(&self.pool, &lease).await?;
         }
-        // A wake-up that came while the lane was held has ended without effect.
+        // A wake-up that came while a lane was held has ended without effect.
         Ok(if drained == Drained::Empty && left.has_work { Drained::More } else { drained })
     }
 }

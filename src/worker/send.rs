@@ -12,7 +12,7 @@ use super::{
     reconcile::Outcome,
 };
 use crate::{
-    db::{self, index::Index, lane::Lane},
+    db::{self, index::Index, lane::Lease},
     typesense::{self, LineResult},
 };
 
@@ -44,11 +44,11 @@ impl Request {
         index: &Index,
         collection: String,
         vectors: &Vectors,
-        lane: Lane,
+        lease: &Lease,
         batch: &mut Batch,
     ) -> Result<Self, Error> {
         let mut outcomes = vec![Outcome::Unknown; batch.items.len()];
-        let deciding = decide(worker, index, &collection, lane, batch, &mut outcomes);
+        let deciding = decide(worker, index, &collection, lease, batch, &mut outcomes);
         let decided = tokio::time::timeout(worker.options.import_timeout, deciding).await;
         let decided = decided.unwrap_or(Err(typesense::Error::TimedOut.into()))?;
         let bytes = batch.items.iter().map(|item| match &item.action {

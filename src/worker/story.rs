@@ -8,7 +8,7 @@ use std::{
 use uuid::Uuid;
 
 use super::batch::{Batch, Item};
-use crate::db::{lane::Lane, settlement::Settlement};
+use crate::db::{lane::Lease, settlement::Settlement};
 
 /// Jobs of a batch that are told of, when all of them wait for the same thing.
 const TOLD: usize = 16;
@@ -53,25 +53,25 @@ pub(super) fn chapters(batch: &Batch, settlement: &Settlement) -> Vec<Chapter> {
 }
 
 /// Tells it, once it is so.
-pub(super) fn tell(lane: Lane, chapters: &[Chapter]) {
+pub(super) fn tell(lease: &Lease, chapters: &[Chapter]) {
     for Chapter { job_id, documents, document_id, code, reason, wait } in chapters {
-        let Lane { index_id, lane } = lane;
+        let Lease { index_id, lanes, .. } = lease;
         match wait {
-            None => tracing::warn!(%job_id, %index_id, lane, documents, document_id, code, reason,
+            None => tracing::warn!(%job_id, %index_id, ?lanes, documents, document_id, code, reason,
                 "documents were refused for good: they are dead letters"),
-            Some(wait) => tracing::info!(%job_id, %index_id, lane, documents, document_id, code, reason, ?wait,
+            Some(wait) => tracing::info!(%job_id, %index_id, ?lanes, documents, document_id, code, reason, ?wait,
                 "documents wait for another try"),
         }
     }
 }
 
 /// Tells the jobs of a batch that it waits for a backend that is away.
-pub(super) fn tell_of_pause(lane: Lane, batch: &Batch, reason: &str) {
+pub(super) fn tell_of_pause(lease: &Lease, batch: &Batch, reason: &str) {
     let mut jobs: Vec<Uuid> = batch.items.iter().filter_map(|item| item.row.job_id).collect();
     jobs.sort_unstable();
     jobs.dedup();
     for job_id in jobs.into_iter().take(TOLD) {
-        tracing::warn!(%job_id, index_id = %lane.index_id, lane = lane.lane, reason, "documents wait: the backend is in trouble");
+        tracing::warn!(%job_id, index_id = %lease.index_id, lanes = ?lease.lanes, reason, "documents wait: the backend is in trouble");
     }
 }
 

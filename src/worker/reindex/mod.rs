@@ -59,7 +59,7 @@ struct Run<'a> {
     index: &'a Index,
     version: &'a Version,
     /// All lanes of the index, while they are held.
-    held: Mutex<Vec<db::lane::Lease>>,
+    held: Mutex<Option<db::lane::Lease>>,
 }
 
 /// `run_reindex`: the wake-up is done once the work is under way beside it; what must not be lost is in the database.
@@ -110,8 +110,8 @@ impl Worker {
             }
         };
         let held = std::mem::take(&mut *run.held());
-        if !held.is_empty() {
-            db::lane::release_wanted(&mut *self.pool.acquire().await?, index.id, &held).await?;
+        if held.is_some() {
+            db::lane::release_wanted(&mut *self.pool.acquire().await?, index.id, held.as_ref()).await?;
         }
         run.conclude(outcome).await?;
         // What was given up is in nobody's way for long.
@@ -130,7 +130,7 @@ impl Run<'_> {
         (self.index.id, self.version.number)
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<db::lane::Lease>> {
+    fn held(&self) -> MutexGuard<'_, Option<db::lane::Lease>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -196,7 +196,11 @@ impl Run<'_> {
         let held = self.held().clone();
         let mut tx = self.worker.pool.begin().await?;
         let renewed = lease::renew(&mut tx, self.lease).await?;
-        if renewed.is_none() || !held.is_empty() && !db::lane::renew_all(&mut tx, &held).await? {
+        let is_lost = match &held {
+            Some(held) => !db::lane::renew_wanted(&mut tx, held).await?,
+            None => false,
+        };
+        if renewed.is_none() || is_lost {
             return Ok(None);
         }
         tx.commit().await?;

@@ -99,13 +99,13 @@ impl Run<'_> {
         let until = Instant::now() + ASKED_FOR;
         while Instant::now() < until {
             let leased = db::lane::lease_all(&worker.pool, index.id, &worker.options.name, lease.term).await?;
-            if !leased.is_empty() {
+            if leased.is_some() {
                 *self.held() = leased;
                 return Ok(true);
             }
             tokio::time::sleep(AGAIN).await;
         }
-        db::lane::release_wanted(&mut *worker.pool.acquire().await?, index.id, &[]).await?;
+        db::lane::release_wanted(&mut *worker.pool.acquire().await?, index.id, None).await?;
         Ok(false)
     }
 
@@ -116,9 +116,9 @@ impl Run<'_> {
         while self.catch_up(importer, Phase::Swapping).await? > 0 {}
         self.judge_refused().await?;
         self.verify().await?;
-        let held = self.held().clone();
+        let held = self.held().clone().ok_or(Stop::LeaseLost)?;
         let mut tx = worker.pool.begin().await?;
-        if !db::lane::renew_all(&mut tx, &held).await? || !swap::swap(&mut tx, self.lease, reindex).await? {
+        if !db::lane::renew_wanted(&mut tx, &held).await? || !swap::swap(&mut tx, self.lease, reindex).await? {
             return Err(Stop::LeaseLost);
         }
         loop {
