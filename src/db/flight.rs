@@ -134,13 +134,14 @@ pub struct Doubted {
 }
 
 /// Takes the next doubted flight whose documents are due to be read back, and sets when they are due again. Two readers don't
-/// get the same one. `every` is the time between looks.
+/// get the same one. The latest comes first, so that those that it has overtaken need not be overtaken any more when their turn comes.
+/// `every` is the time between looks.
 pub async fn next_doubted(pool: &PgPool, every: Duration, timeout: Duration) -> Result<Option<Doubted>, sqlx::Error> {
     sqlx::query_as(
         "update tidewell.flights
          set next_read_at = clock_timestamp() + make_interval(secs => $1)
          where id = (select id from tidewell.flights where next_read_at <= clock_timestamp()
-                     order by next_read_at limit 1 for update skip locked)
+                     order by deadline desc limit 1 for update skip locked)
          returning id, index_id, collection, document_ids, worker, doubted_until,
                    doubted_until <= clock_timestamp() as outlived, confirmed,
                    exists (select from tidewell.flights as other,

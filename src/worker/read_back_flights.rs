@@ -90,11 +90,13 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
         tx.commit().await?;
         counter!(REPAIRED_DOCUMENTS.name).increment(documents);
     }
-    // What was found can't be judged for good before the record has what it may have overwritten.
-    match (flight.outlived && !flight.is_overtaken, flight.confirmed) {
-        (true, true) => db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await.map(drop),
+    match (flight.outlived, flight.confirmed) {
         (true, false) => db::flight::confirm(&worker.pool, flight.id).await,
-        (false, _) => Ok(()),
+        // What was found can't be judged for good before the record has what it may have overwritten.
+        (true, true) if !flight.is_overtaken => {
+            db::flight::close(&mut *worker.pool.acquire().await?, flight.id).await.map(drop)
+        }
+        _ => Ok(()),
     }
 }
 
