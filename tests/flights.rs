@@ -58,12 +58,14 @@ async fn a_lost_request_is_judged_for_good_only_when_newer_ones_of_its_documents
     let overtaken = |doubted: Vec<Doubted>| doubted.iter().map(|flight| flight.is_overtaken).collect::<Vec<_>>();
     assert_eq!(overtaken(doubted(&pool).await), [true, false, false, false]);
 
+    flight::confirm(&pool, newer).await.expect("given up");
     let mut conn = pool.acquire().await.expect("a connection");
-    assert!(flight::close(&mut conn, newer).await.expect("closed"));
-    assert!(!flight::close(&mut conn, newer).await.expect("closed before"));
+    assert!(!flight::keep(&mut conn, newer).await.expect("asked"), "what was done of it does not count any more");
+    assert!(!flight::close(&mut conn, newer).await.expect("asked"), "nor does its answer");
     sqlx::query("update tidewell.flights set next_read_at = deadline").execute(&mut *conn).await.expect("due");
-    assert_eq!(overtaken(doubted(&pool).await), [false, false, false]);
+    assert_eq!(overtaken(doubted(&pool).await), [false, false, false, false], "nor is it waited for");
 
+    flight::forget(&pool, newer).await.expect("forgotten");
     let later = lost(&pool, index_id, "a", 8).await;
     let opened = "update tidewell.flights set deadline = deadline + interval '2 minutes' where id = $1";
     sqlx::query(opened).bind(later).execute(&mut *conn).await.expect("opened when nothing of the first can be alive");
@@ -83,7 +85,7 @@ async fn an_answer_to_a_request_that_was_given_up_for_lost_does_not_count() {
     proxy.set(Fault::Hold);
     let job = tenant.client.put(DOCUMENTS, &json!({ "id": "a", "title": "once" })).await.expect(202);
     let first = proxy.held.recv().await.expect("an import");
-    sqlx::query("delete from tidewell.flights").execute(&pool).await.expect("given up");
+    sqlx::query("update tidewell.flights set confirmed = true").execute(&pool).await.expect("given up");
     first.let_go().await;
     let again = proxy.held.recv().await.expect("the same import, once more");
     proxy.set(Fault::None);
@@ -105,7 +107,7 @@ async fn what_was_done_of_a_broken_request_counts_only_while_its_flight_stands()
     setting.typesense_url = proxy.url.clone();
     let _worker = setting.work();
     let first = proxy.held.recv().await.expect("an import, beside which the delete is sent");
-    sqlx::query("delete from tidewell.flights").execute(&pool).await.expect("given up");
+    sqlx::query("update tidewell.flights set confirmed = true").execute(&pool).await.expect("given up");
     drop(first);
     let again = proxy.held.recv().await.expect("the same import, once more");
     let waiting: i64 =

@@ -89,22 +89,28 @@ pub async fn open_under(
     Ok(Renewed::told(lease, usize::try_from(renewed).unwrap_or_default(), is_wanted))
 }
 
-/// Notes that a flight was looked at after it was outlived. One more look follows: a node that was itself asleep may have done what
-/// the lost request asked just after it answered this look.
+/// Notes that a flight was looked at after it was outlived: an answer to its request does not count from now on. One more look
+/// follows: a node that was itself asleep may have done what the lost request asked just after it answered this look.
 pub async fn confirm(pool: &PgPool, id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query("update tidewell.flights set confirmed = true where id = $1").bind(id).execute(pool).await.map(drop)
 }
 
-/// Forgets a flight: its request was answered in full, or never left. False where it was forgotten before.
+/// Forgets a flight that was looked at for the last time.
+pub async fn forget(pool: &PgPool, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from tidewell.flights where id = $1").bind(id).execute(pool).await.map(drop)
+}
+
+/// Forgets a flight whose request was answered in full, or never left. False where it was given up: its answer must not count.
 pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let closed = sqlx::query("delete from tidewell.flights where id = $1").bind(id).execute(conn).await?;
+    let closed =
+        sqlx::query("delete from tidewell.flights where id = $1 and not confirmed").bind(id).execute(conn).await?;
     Ok(closed.rows_affected() == 1)
 }
 
-/// Has a flight stay until the transaction ends; false where it was forgotten before.
+/// Has a flight stay as it is until the transaction ends; false where it was given up.
 pub async fn keep(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let kept = sqlx::query("select from tidewell.flights where id = $1 for key share").bind(id).execute(conn).await?;
-    Ok(kept.rows_affected() == 1)
+    let kept = sqlx::query("select from tidewell.flights where id = $1 and not confirmed for share");
+    Ok(kept.bind(id).execute(conn).await?.rows_affected() == 1)
 }
 
 /// Whether a request to a collection is under way, or in doubt.
@@ -129,25 +135,26 @@ pub struct Doubted {
     pub outlived: bool,
     /// It was looked at since it was outlived.
     pub confirmed: bool,
-    /// A newer version of one of its documents is under way: it may have been overwritten by this one, and not be in the record yet.
+    /// An answer that counts may yet come to a newer version of one of its documents, which this one may have overwritten: the record
+    /// may not have it yet.
     pub is_overtaken: bool,
 }
 
 /// Takes the next doubted flight whose documents are due to be read back, and sets when they are due again. Two readers don't
-/// get the same one. The latest comes first, so that those that it has overtaken need not be overtaken any more when their turn comes.
-/// `every` is the time between looks.
+/// get the same one. `every` is the time between looks.
 pub async fn next_doubted(pool: &PgPool, every: Duration, timeout: Duration) -> Result<Option<Doubted>, sqlx::Error> {
     sqlx::query_as(
         "update tidewell.flights
          set next_read_at = clock_timestamp() + make_interval(secs => $1)
          where id = (select id from tidewell.flights where next_read_at <= clock_timestamp()
-                     order by deadline desc limit 1 for update skip locked)
+                     order by next_read_at limit 1 for update skip locked)
          returning id, index_id, collection, document_ids, worker, doubted_until,
                    doubted_until <= clock_timestamp() as outlived, confirmed,
                    exists (select from tidewell.flights as other,
                                        unnest(other.document_ids, other.versions) as newer (id, version),
                                        unnest(flights.document_ids, flights.versions) as own (id, version)
                            where other.index_id = flights.index_id and newer.id = own.id and newer.version > own.version
+                             and not other.confirmed
                              -- One that was opened later can't have been overwritten.
                              and other.deadline < flights.doubted_until + make_interval(secs => $2))
                        as is_overtaken",

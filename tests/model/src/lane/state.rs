@@ -72,7 +72,7 @@ pub(super) enum Phase {
     Doubted,
     /// Its request is thought to be dead; an engine that slept may prove that wrong once.
     Outlived,
-    /// Looked at since: its request is dead.
+    /// Looked at since: its request is dead, and an answer to it does not count.
     Confirmed,
 }
 
@@ -234,9 +234,11 @@ impl State {
         self.holder.is_some_and(|holder| self.workers[holder].is_some())
     }
 
-    /// Whether a newer version of a flight's document is under way.
+    /// Whether an answer that counts may yet come to a newer version of a flight's document.
     pub(super) fn is_overtaken(&self, id: FlightId) -> bool {
-        self.flight(id).is_some_and(|own| self.flights.iter().any(|other| other.version > own.version))
+        let may_count = |other: &Flight| other.phase != Phase::Confirmed;
+        self.flight(id)
+            .is_some_and(|own| self.flights.iter().any(|other| other.version > own.version && may_count(other)))
     }
 
     /// Whether a flight's request, or its answer, is on the way.

@@ -108,7 +108,7 @@ fn under_way(lane: &Lane, state: &State, actions: &mut Vec<Action>) {
         // Further looks decide nothing until then.
         let is_awaited = lane.keeps(Rule::NewerFlights) && state.is_overtaken(flight.id);
         let may_look = match flight.phase {
-            Phase::Outlived => !is_awaited,
+            Phase::Outlived => lane.keeps(Rule::OneMoreLook) || !is_awaited,
             // Time enough has passed: nothing lives so long.
             Phase::Confirmed => !is_awaited && !state.is_under_way(flight.id),
             Phase::Open | Phase::Doubted => false,
