@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use tidewell::{
     db::{
-        flight::{self, Doubted, Flight, Lifetime},
+        flight::{self, Doubted},
         settlement::{Death, Settlement, settle},
     },
     domain::lane::lane_of,
@@ -24,17 +24,19 @@ const DOCUMENTS: &str = "/v1/indexes/books/documents";
 
 /// The flight of one document whose sender is lost, and which nothing can be alive of.
 async fn lost(pool: &PgPool, index_id: Uuid, document_id: &str, version: i64) -> Uuid {
-    let id = Uuid::now_v7();
-    let flight = Flight {
-        id,
-        index_id,
-        collection: "books_v1".to_owned(),
-        document_ids: vec!["another".to_owned(), document_id.to_owned()],
-        versions: vec![1, version],
-    };
-    let life = Lifetime { timeout: Duration::ZERO, doubt: Duration::ZERO };
-    flight::open(&mut pool.acquire().await.expect("a connection"), &flight, "gone", life).await.expect("opened");
-    id
+    sqlx::query_scalar(
+        "insert into tidewell.flights
+             (id, index_id, collection, document_ids, versions, worker, deadline, doubted_until, next_read_at)
+         values ($1, $2, 'books_v1', array['another', $3], array[1, $4], 'gone', now(), now(), now())
+         returning id",
+    )
+    .bind(Uuid::now_v7())
+    .bind(index_id)
+    .bind(document_id)
+    .bind(version)
+    .fetch_one(pool)
+    .await
+    .expect("a flight")
 }
 
 async fn doubted(pool: &PgPool) -> Vec<Doubted> {

@@ -110,7 +110,7 @@ async fn who_has_lost_one_of_its_lanes_has_lost_them_all() {
         versions: vec![1],
     };
     let life = Lifetime { timeout: TERM, doubt: TERM };
-    let opened = flight::open_under(&pool, &held, &flight, "a worker", life).await.expect("an answer");
+    let opened = flight::open(&pool, &held, 0, &flight, "a worker", life).await.expect("an answer");
     let flights: i64 =
         sqlx::query_scalar("select count(*) from tidewell.flights").fetch_one(&pool).await.expect("a count");
     assert!(opened.is_none() && flights == 0, "nothing is sent");

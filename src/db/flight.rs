@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::lane::{Lease, Renewed, held};
+use super::lane::{Lease, Renewed, held, renewed};
 
 /// A request about to be sent.
 #[derive(Clone, Debug)]
@@ -25,50 +25,26 @@ pub struct Lifetime {
     pub doubt: Duration,
 }
 
-/// Writes a flight down. Committed before the request is sent, always.
-pub async fn open(conn: &mut PgConnection, flight: &Flight, worker: &str, life: Lifetime) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into tidewell.flights (id, index_id, collection, document_ids, versions, worker, deadline, doubted_until, next_read_at)
-         select $1, $2, $3, $4, $5, $6, deadline, deadline + make_interval(secs => $8), deadline
-         from (select clock_timestamp() + make_interval(secs => $7) as deadline) as life",
-    )
-    .bind(flight.id)
-    .bind(flight.index_id)
-    .bind(&flight.collection)
-    .bind(&flight.document_ids)
-    .bind(&flight.versions)
-    .bind(worker)
-    .bind(life.timeout.as_secs_f64())
-    .bind(life.doubt.as_secs_f64())
-    .execute(conn)
-    .await
-    .map(drop)
-}
-
-/// As [`open`], in a transaction of its own that renews the lease; `None`, and no flight is written down, where a lane of it is lost.
-pub async fn open_under(
-    pool: &PgPool,
+/// Writes a flight down, renews the lease under which its request is to be sent, and counts `settled` rows; committed before the request is
+/// sent, always. `None` where a lane of the lease is lost: no flight is written down, and a transaction must be rolled back.
+pub async fn open(
+    executor: impl PgExecutor<'_>,
     lease: &Lease,
+    settled: i64,
     flight: &Flight,
     worker: &str,
     life: Lifetime,
 ) -> Result<Option<Renewed>, sqlx::Error> {
     let (renewed, is_wanted): (i64, bool) = sqlx::query_as(concat!(
         "with ",
-        held!(),
-        ", renewed as (
-             update tidewell.lanes
-             set leased_until = clock_timestamp() + make_interval(secs => $4)
-             from held
-             where index_id = $1 and lanes.lane = held.lane
-             returning wanted_until > clock_timestamp() as is_wanted
-         ), told as (
+        renewed!(),
+        ", told as (
              select count(*) as lanes, coalesce(bool_or(is_wanted), false) as is_wanted from renewed
          ), opened as (
              insert into tidewell.flights
                  (id, index_id, collection, document_ids, versions, worker, deadline, doubted_until, next_read_at)
-             select $5, $1, $6, $7, $8, $9, deadline, deadline + make_interval(secs => $11), deadline
-             from told, (select clock_timestamp() + make_interval(secs => $10) as deadline) as life
+             select $6, $1, $7, $8, $9, $10, deadline, deadline + make_interval(secs => $12), deadline
+             from told, (select clock_timestamp() + make_interval(secs => $11) as deadline) as life
              where lanes = cardinality($2)
          )
          select lanes, is_wanted from told"
@@ -77,6 +53,7 @@ pub async fn open_under(
     .bind(&lease.lanes)
     .bind(&lease.fences)
     .bind(lease.term.as_secs_f64())
+    .bind(settled)
     .bind(flight.id)
     .bind(&flight.collection)
     .bind(&flight.document_ids)
@@ -84,7 +61,7 @@ pub async fn open_under(
     .bind(worker)
     .bind(life.timeout.as_secs_f64())
     .bind(life.doubt.as_secs_f64())
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await?;
     Ok(Renewed::told(lease, usize::try_from(renewed).unwrap_or_default(), is_wanted))
 }

@@ -55,6 +55,25 @@ macro_rules! held {
 }
 pub(super) use held;
 
+/// Those lanes, their lease renewed for `$4` seconds and `$5` settled rows counted.
+macro_rules! renewed {
+    () => {
+        concat!(
+            held!(),
+            ", renewed as (
+                 update tidewell.lanes
+                 set leased_until = clock_timestamp() + make_interval(secs => $4),
+                     -- Of all lanes together: only their sum is asked for.
+                     settled = settled + case lanes.lane when ($2::smallint[])[1] then $5 else 0 end
+                 from held
+                 where index_id = $1 and lanes.lane = held.lane
+                 returning wanted_until > clock_timestamp() as is_wanted
+             )"
+        )
+    };
+}
+pub(super) use renewed;
+
 /// Takes the lane if nobody holds it, nor has asked for it, and with it those others of its index that have as little to do: what one
 /// import can carry, one is to carry. Little is at most `few` rows each, of an index without vectors, for those are made side by side.
 /// Where somebody is at the lane in this very moment, it is not waited for; of the others some may be had all the same. Its former
@@ -128,24 +147,14 @@ impl Renewed {
 
 /// Renews the lease and counts `settled` rows; `None` where one of its lanes is lost and the transaction must be rolled back.
 pub async fn renew(conn: &mut PgConnection, lease: &Lease, settled: i64) -> Result<Option<Renewed>, sqlx::Error> {
-    let renewed: Vec<bool> = sqlx::query_scalar(concat!(
-        "with ",
-        held!(),
-        " update tidewell.lanes
-          set leased_until = clock_timestamp() + make_interval(secs => $4),
-              -- Of all lanes together: only their sum is asked for.
-              settled = settled + case lanes.lane when ($2::smallint[])[1] then $5 else 0 end
-          from held
-          where index_id = $1 and lanes.lane = held.lane
-          returning wanted_until > clock_timestamp()"
-    ))
-    .bind(lease.index_id)
-    .bind(&lease.lanes)
-    .bind(&lease.fences)
-    .bind(lease.term.as_secs_f64())
-    .bind(settled)
-    .fetch_all(conn)
-    .await?;
+    let renewed: Vec<bool> = sqlx::query_scalar(concat!("with ", renewed!(), " select is_wanted from renewed"))
+        .bind(lease.index_id)
+        .bind(&lease.lanes)
+        .bind(&lease.fences)
+        .bind(lease.term.as_secs_f64())
+        .bind(settled)
+        .fetch_all(conn)
+        .await?;
     Ok(Renewed::told(lease, renewed.len(), renewed.contains(&true)))
 }
 

@@ -9,7 +9,6 @@ use std::{
 };
 
 use metrics::histogram;
-use sqlx::{Postgres, Transaction};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -241,7 +240,7 @@ impl<'a> Drain<'a> {
             }
         };
         if opened.elapsed() > self.lease.term / 4 {
-            self.renew(0).await?.commit().await?;
+            self.renew().await?;
         }
         let in_flight = batch.versions();
         let (sent, read) = tokio::join!(request.send(worker, &batch), async {
@@ -284,23 +283,24 @@ impl<'a> Drain<'a> {
             (false, false) => Some(true),
             (false, true) => self.while_held(worker.backend_is_well()).await?,
         };
-        let paused = is_well == Some(false);
-        if is_well.is_none() {
+        match (is_well, &mut outcomes[..]) {
             // Somebody asks for the lane: nobody is to blame for what is not known.
-        } else if paused {
-            worker.gate.trip(&fault.to_string());
-            story::tell_of_pause(self.lease, &batch, &fault.to_string());
-        } else if let [outcome @ Outcome::Unknown] = &mut outcomes[..] {
-            let (code, message) = ("request_failed".to_owned(), fault.to_string());
-            *outcome = match fault.is_transient() {
-                true => Outcome::Failed { code, message },
-                false => Outcome::Refused { code, message },
-            };
-        } else {
-            worker.careful.failed(self.lease, batch.items.len());
+            (None, _) => {}
+            (Some(false), _) => {
+                worker.gate.trip(&fault.to_string());
+                story::tell_of_pause(self.lease, &batch, &fault.to_string());
+            }
+            (Some(true), [outcome @ Outcome::Unknown]) => {
+                let (code, message) = ("request_failed".to_owned(), fault.to_string());
+                *outcome = match fault.is_transient() {
+                    true => Outcome::Failed { code, message },
+                    false => Outcome::Refused { code, message },
+                };
+            }
+            (Some(true), _) => worker.careful.failed(self.lease, batch.items.len()),
         }
         let next = self.conclude(&batch, outcomes, flown).await?;
-        Ok(if paused { Next::Pause } else { next })
+        Ok(if is_well == Some(false) { Next::Pause } else { next })
     }
 
     /// Notes how a batch ended after which nothing has been read. What was noted before is written down first.
@@ -316,12 +316,16 @@ impl<'a> Drain<'a> {
         Settling { reconciled, flown, chapters }
     }
 
-    /// Begins a transaction that holds the lease.
-    async fn renew(&mut self, settled: usize) -> Result<Transaction<'static, Postgres>, Error> {
-        let mut tx = self.worker.pool.begin().await?;
-        let renewed = db::lane::renew(&mut tx, self.lease, i64::try_from(settled).unwrap_or(i64::MAX)).await?;
+    /// Notes what came of a renewal.
+    fn renewed(&mut self, renewed: Option<Renewed>) -> Result<(), Error> {
         self.is_wanted = renewed.ok_or(Error::LeaseLost)? == Renewed::Wanted;
-        Ok(tx)
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        let mut conn = self.worker.pool.acquire().await?;
+        let renewed = db::lane::renew(&mut conn, self.lease, 0).await?;
+        self.renewed(renewed)
     }
 
     /// Waits for something that changes nothing, and keeps the lease meanwhile; `None`, and it is given up, once somebody asks for the
@@ -331,7 +335,7 @@ impl<'a> Drain<'a> {
         loop {
             match tokio::time::timeout(LOOK.min(self.lease.term / 4), &mut waiting).await {
                 Ok(done) => return Ok(Some(done)),
-                Err(_) => self.renew(0).await?.commit().await?,
+                Err(_) => self.renew().await?,
             }
             if self.is_wanted {
                 return Ok(None);
@@ -348,31 +352,36 @@ impl<'a> Drain<'a> {
 
     /// Writes down what is known of the last request and, in the same transaction, what the next one is about to send.
     async fn settle(&mut self, next: Option<Sending<'_>>) -> Result<(), Error> {
+        let Worker { pool, options, .. } = self.worker;
         let settling = self.settling.take();
         match &next {
             None if settling.is_none() => return Ok(()),
             // Most turns begin so, and lanes with little to do have little else.
             Some(Sending { flight, decided: [], without: [], .. }) if settling.is_none() => {
-                let Worker { pool, options, .. } = self.worker;
-                let opening = db::flight::open_under(pool, self.lease, flight, &options.name, options.lifetime());
-                self.is_wanted = opening.await?.ok_or(Error::LeaseLost)? == Renewed::Wanted;
-                return Ok(());
+                let opened = db::flight::open(pool, self.lease, 0, flight, &options.name, options.lifetime()).await?;
+                return self.renewed(opened);
             }
             _ => {}
         }
         let began = Instant::now();
         let settled = settling.as_ref().map_or(0, |settling| settling.reconciled.settlement.settled());
-        let mut tx = self.renew(settled).await?;
+        let settled = i64::try_from(settled).unwrap_or(i64::MAX);
+        let mut tx = pool.begin().await?;
         let mut ages = vec![];
-        if let Some(Sending { flight, batch, decided, without }) = next {
-            let Worker { options, .. } = self.worker;
+        let renewed = match &next {
+            Some(Sending { flight, .. }) => {
+                db::flight::open(&mut *tx, self.lease, settled, flight, &options.name, options.lifetime()).await?
+            }
+            None => db::lane::renew(&mut tx, self.lease, settled).await?,
+        };
+        self.renewed(renewed)?;
+        if let Some(Sending { batch, decided, without, .. }) = next {
             if !decided.is_empty() {
                 db::outbox::decide(&mut tx, self.lease, batch.retrying, decided).await?;
             }
             if !without.is_empty() {
                 db::embedding_debt::add(&mut tx, self.index.id, without).await?;
             }
-            db::flight::open(&mut tx, flight, &options.name, options.lifetime()).await?;
         }
         if let Some(Settling { reconciled: Reconciled { settlement, changes }, flown, .. }) = &settling {
             let repairs = db::settlement::settle(&mut tx, self.index.id, &self.lease.lanes, settlement).await?;

@@ -84,10 +84,9 @@ impl Sabotage {
                      delete from tidewell.outbox where index_id = new.index_id and version = new.version;
                  end if; return null;",
             ),
-            Self::ForgetFlights => (
-                "before insert on tidewell.flights",
-                "new.document_ids := '{}'; new.versions := '{}'; return new;",
-            ),
+            Self::ForgetFlights => {
+                ("before insert on tidewell.flights", "new.document_ids := '{}'; new.versions := '{}'; return new;")
+            }
             Self::SkipTheFence => ("before update of fence on tidewell.lanes", "new.fence := old.fence; return new;"),
             Self::ForgetATombstone => (
                 "before insert on tidewell.documents",

@@ -41,8 +41,7 @@ fn renew(lane: &Lane, state: &mut State, worker: usize) -> bool {
 /// Whether the flight of an answer stands. Where it was given up for lost, so is the answer: its worker rolls back and leaves.
 fn is_known(lane: &Lane, state: &mut State, worker: usize, settling: Option<&Settling>) -> bool {
     let landed = settling.and_then(|settling| settling.landed);
-    let is_given_up =
-        landed.is_some_and(|id| state.flight(id).is_none_or(|flight| flight.phase == Phase::Confirmed));
+    let is_given_up = landed.is_some_and(|id| state.flight(id).is_none_or(|flight| flight.phase == Phase::Confirmed));
     if is_given_up && lane.keeps(Rule::Flight) && lane.keeps(Rule::AnswersOfFlights) {
         release(state, worker);
         return false;
