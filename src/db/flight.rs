@@ -112,9 +112,9 @@ pub struct Doubted {
     pub outlived: bool,
     /// It was looked at since it was outlived.
     pub confirmed: bool,
-    /// An answer that counts may yet come to a newer version of one of its documents, which this one may have overwritten: the record
-    /// may not have it yet.
-    pub is_overtaken: bool,
+    /// An answer that counts may yet come to another request about one of its documents, which this one may have overwritten: the
+    /// record may not have it yet.
+    pub is_overlapped: bool,
 }
 
 /// Takes the next doubted flight whose documents are due to be read back, and sets when they are due again. Two readers don't
@@ -127,14 +127,12 @@ pub async fn next_doubted(pool: &PgPool, every: Duration, timeout: Duration) -> 
                      order by next_read_at limit 1 for update skip locked)
          returning id, index_id, collection, document_ids, worker, doubted_until,
                    doubted_until <= clock_timestamp() as outlived, confirmed,
-                   exists (select from tidewell.flights as other,
-                                       unnest(other.document_ids, other.versions) as newer (id, version),
-                                       unnest(flights.document_ids, flights.versions) as own (id, version)
-                           where other.index_id = flights.index_id and newer.id = own.id and newer.version > own.version
-                             and not other.confirmed
+                   exists (select from tidewell.flights as other
+                           where other.index_id = flights.index_id and other.id <> flights.id
+                             and other.document_ids && flights.document_ids and not other.confirmed
                              -- One that was opened later can't have been overwritten.
                              and other.deadline < flights.doubted_until + make_interval(secs => $2))
-                       as is_overtaken",
+                       as is_overlapped",
     )
     .bind(every.as_secs_f64())
     .bind(timeout.as_secs_f64())

@@ -93,7 +93,7 @@ async fn settle(worker: &Worker, flight: &Doubted, stale: Vec<String>) -> Result
     match (flight.outlived, flight.confirmed) {
         (true, false) => db::flight::confirm(&worker.pool, flight.id).await,
         // What was found can't be judged for good before the record has what it may have overwritten.
-        (true, true) if !flight.is_overtaken => db::flight::forget(&worker.pool, flight.id).await,
+        (true, true) if !flight.is_overlapped => db::flight::forget(&worker.pool, flight.id).await,
         _ => Ok(()),
     }
 }

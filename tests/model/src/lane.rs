@@ -32,8 +32,8 @@ pub enum Rule {
     OneMoreLook,
     /// A flight that went unanswered is looked at at all.
     ReadBack,
-    /// A flight is not forgotten while a newer version of its document is under way.
-    NewerFlights,
+    /// A flight is not forgotten while another request about its document may yet be answered.
+    OtherFlights,
     /// An answer counts only while its flight stands.
     AnswersOfFlights,
     /// A row is compared with the record before it is sent.

@@ -234,11 +234,9 @@ impl State {
         self.holder.is_some_and(|holder| self.workers[holder].is_some())
     }
 
-    /// Whether an answer that counts may yet come to a newer version of a flight's document.
-    pub(super) fn is_overtaken(&self, id: FlightId) -> bool {
-        let may_count = |other: &Flight| other.phase != Phase::Confirmed;
-        self.flight(id)
-            .is_some_and(|own| self.flights.iter().any(|other| other.version > own.version && may_count(other)))
+    /// Whether an answer that counts may yet come to another request about a flight's document.
+    pub(super) fn is_overlapped(&self, id: FlightId) -> bool {
+        self.flights.iter().any(|other| other.id != id && other.phase != Phase::Confirmed)
     }
 
     /// Whether a flight's request, or its answer, is on the way.

@@ -106,7 +106,7 @@ fn under_way(lane: &Lane, state: &State, actions: &mut Vec<Action>) {
             Phase::Outlived | Phase::Confirmed => {}
         }
         // Further looks decide nothing until then.
-        let is_awaited = lane.keeps(Rule::NewerFlights) && state.is_overtaken(flight.id);
+        let is_awaited = lane.keeps(Rule::OtherFlights) && state.is_overlapped(flight.id);
         let may_look = match flight.phase {
             Phase::Outlived => lane.keeps(Rule::OneMoreLook) || !is_awaited,
             // Time enough has passed: nothing lives so long.
