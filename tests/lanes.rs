@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgPool, Row};
 use tidewell::{
     db::{
         flight::{self, Flight, Lifetime},
@@ -117,4 +117,16 @@ async fn who_has_lost_one_of_its_lanes_has_lost_them_all() {
     lane::release(&pool, &held).await.expect("given back");
     assert!(renewed(&pool, &taken).await, "what is another's by now is not given back");
     assert_eq!(lease(&pool, index_id, 1).await.expect("what was its own is").lanes, [1]);
+}
+
+#[tokio::test]
+async fn a_statement_that_is_prepared_while_a_queue_is_empty_does_not_read_all_of_it_when_it_is_full() {
+    let setting = Setting::fresh().await;
+    setting.migrate();
+    let pool = tidewell::db::connect_lazily(&setting.database_url, 1).expect("a pool");
+    sqlx::query("vacuum (analyze) tidewell.outbox").execute(&pool).await.expect("an empty outbox, known to be empty");
+    let waits = "explain (generic_plan) select from tidewell.outbox where index_id = $1 and lane = $2 and not retrying";
+    let plan: Vec<String> =
+        sqlx::raw_sql(waits).fetch_all(&pool).await.expect("a plan").iter().map(|row| row.get(0)).collect();
+    assert!(plan.iter().any(|line| line.contains("using outbox_pkey")), "{plan:#?}");
 }

@@ -61,6 +61,11 @@ pub fn connect_lazily(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
         // A client that is gone must not hold locks or versions open for longer than this.
         ("idle_in_transaction_session_timeout", "60s"),
         ("lock_timeout", "30s"),
+        // A statement is prepared once. Where it was planned while a queue was empty, it would read all of it when it is full, once a
+        // row, until the queue's statistics are taken anew.
+        ("enable_seqscan", "off"),
+        // For tables that can only be read whole, older PostgreSQL's take such a plan for one that is worth compiling.
+        ("jit", "off"),
     ]);
     Ok(PgPoolOptions::new()
         .max_connections(connections)
