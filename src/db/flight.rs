@@ -45,7 +45,7 @@ pub async fn open(
                  (id, index_id, collection, document_ids, versions, worker, deadline, doubted_until, next_read_at)
              select $6, $1, $7, $8, $9, $10, deadline, deadline + make_interval(secs => $12), deadline
              from told, (select clock_timestamp() + make_interval(secs => $11) as deadline) as life
-             where lanes = cardinality($2)
+             where lanes > 0
          )
          select lanes, is_wanted from told"
     ))

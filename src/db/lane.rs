@@ -55,7 +55,7 @@ macro_rules! held {
 }
 pub(super) use held;
 
-/// Those lanes, their lease renewed for `$4` seconds and `$5` settled rows counted.
+/// Those lanes, their lease renewed for `$4` seconds and `$5` settled rows counted; none where one of them is lost.
 macro_rules! renewed {
     () => {
         concat!(
@@ -67,6 +67,7 @@ macro_rules! renewed {
                      settled = settled + case lanes.lane when ($2::smallint[])[1] then $5 else 0 end
                  from held
                  where index_id = $1 and lanes.lane = held.lane
+                   and (select count(*) from held) = cardinality($2::smallint[])
                  returning wanted_until > clock_timestamp() as is_wanted
              )"
         )
