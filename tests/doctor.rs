@@ -262,7 +262,7 @@ async fn work_that_waits_or_failed_is_told_with_who_could_do_it() {
     report.says_of("paused", "breaker", "problem", "it answered 503", "mend what is said");
     report.says_of("astray", "breaker", "warning", "not the Typesense of these settings", "TIDEWELL_TYPESENSE_URL");
     report.says("ticks", "problem", "no worker has ticked", "their log");
-    report.says("wake_ups", "warning", "project_lane", "tidewell work");
+    report.says("wake_ups", "warning", "project_index", "tidewell work");
     report.says("drift", "warning", "waiting/books", "verify INDEX --repair");
     report.says("syncs", "problem", "failed", "tidewell sync runs");
     report.says("schedule", "problem", "failed", "ATHENA_TYPESENSE_SYNC_WORKER_ENABLED");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{PgPool, Row};
 use tidewell::{
     db::{
@@ -37,12 +37,17 @@ async fn renewed(pool: &PgPool, lease: &Lease) -> bool {
     lane::renew(&mut conn, lease, 0).await.expect("an answer").is_some()
 }
 
+/// So many documents in each of these lanes.
+fn documents(lanes: &[(i16, usize)]) -> Value {
+    let ids = lanes.iter().flat_map(|(lane, count)| ids_in(*lane).take(*count));
+    let documents: Vec<_> = ids.map(|id| json!({ "id": id, "title": "x" })).collect();
+    json!({ "documents": documents })
+}
+
 /// An index in whose lanes so many rows wait.
 async fn index_with(stack: &Stack, slug: &str, rows: &[(i16, usize)]) -> Uuid {
     let tenant = stack.tenant(slug).await;
-    let ids = rows.iter().flat_map(|(lane, count)| ids_in(*lane).take(*count));
-    let documents: Vec<_> = ids.map(|id| json!({ "id": id, "title": "x" })).collect();
-    tenant.client.post(BATCH, &json!({ "documents": documents })).await.expect(202);
+    tenant.client.post(BATCH, &documents(rows)).await.expect(202);
     tenant.index["id"].as_str().expect("an id").parse().expect("an id")
 }
 
@@ -87,6 +92,43 @@ async fn a_lane_is_taken_with_those_beside_it_that_have_as_little_to_do() {
     let embedded = "update tidewell.indexes set embedding = '{}' where id = $1";
     sqlx::query(embedded).bind(index_id).execute(&pool).await.expect("an index with vectors");
     assert_eq!(lease(&pool, index_id, 2).await.expect("its lane").lanes, [2], "vectors are made side by side");
+}
+
+#[tokio::test]
+async fn lanes_that_nobody_holds_wait_first_those_with_little_to_do() {
+    let stack = Stack::without_worker(Setting::fresh().await).await;
+    let pool = stack.setting.pool().await;
+    let index_id = index_with(&stack, "waiting", &[(0, 3), (1, 4), (2, 2), (4, 1), (7, 1)]).await;
+    let waiting = async || {
+        let waiting = lane::waiting(&pool, index_id, FEW).await.expect("an answer");
+        waiting.into_iter().map(|waiting| (waiting.lane, waiting.is_little)).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting().await, [(2, true), (4, true), (7, true), (0, false), (1, false)]);
+    let _held = lease(&pool, index_id, 2).await.expect("those with little");
+    assert_eq!(waiting().await, [(0, false), (1, false)]);
+    lane::want_all(&pool, index_id, TERM).await.expect("asked for");
+    assert_eq!(waiting().await, []);
+}
+
+#[tokio::test]
+async fn requests_wake_their_index_once_and_none_of_its_lanes_is_left_to_the_scan() {
+    let setting = Setting::fresh().await.with("TIDEWELL_POLL_MS", 60_000).with("TIDEWELL_IMPORT_LINES", 16);
+    let stack = Stack::without_worker(setting.clone()).await;
+    let tenant = stack.tenant("woken").await;
+    let lanes = [(0, 9), (2, 2), (3, 7), (4, 1), (5, 40)];
+    let write = async || tenant.client.post(BATCH, &documents(&lanes)).await.expect(202);
+    let jobs = [write().await, write().await];
+    let wake_ups: Vec<String> = sqlx::query_scalar("select job_type from apalis.jobs where status = 'Pending'")
+        .fetch_all(&stack.setting.pool().await)
+        .await
+        .expect("wake-ups");
+    assert_eq!(wake_ups, ["project_index"]);
+    let _worker = setting.work();
+    for job in jobs {
+        assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
+    }
+    let job = write().await;
+    assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::Job;
 
-/// There are accepted writes in this lane of this index: claim the lane and project them.
+/// This lane of this index has more to do than goes with other lanes: take it, and project what it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectLane {
     pub index_id: Uuid,

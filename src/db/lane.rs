@@ -75,6 +75,34 @@ macro_rules! renewed {
 }
 pub(super) use renewed;
 
+/// A lane that waits for somebody.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Waiting {
+    pub lane: i16,
+    /// It has little to do, and goes with others.
+    pub is_little: bool,
+}
+
+/// Lanes of an index with rows that were never tried, which nobody holds, nor has asked for; first those with little to do, as
+/// [`lease`] takes them together.
+pub async fn waiting(pool: &PgPool, index_id: Uuid, few: i64) -> Result<Vec<Waiting>, sqlx::Error> {
+    sqlx::query_as(
+        "select lane,
+                exists (select from tidewell.indexes where id = $1 and embedding is null)
+                and not exists (select from tidewell.outbox
+                                where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying offset $2) as is_little
+         from tidewell.lanes
+         where index_id = $1 and leased_until < clock_timestamp() and wanted_until < clock_timestamp()
+           and exists (select from tidewell.outbox
+                       where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying)
+         order by is_little desc, lane",
+    )
+    .bind(index_id)
+    .bind(few)
+    .fetch_all(pool)
+    .await
+}
+
 /// Takes the lane if nobody holds it, nor has asked for it, and with it those others of its index that have as little to do: what one
 /// import can carry, one is to carry. Little is at most `few` rows each, of an index without vectors, for those are made side by side.
 /// Where somebody is at the lane in this very moment, it is not waited for; of the others some may be had all the same. Its former
@@ -271,7 +299,7 @@ pub async fn left(pool: &PgPool, lease: &Lease) -> Result<Left, sqlx::Error> {
 /// it trusts no message, and no counter. It steps from index to index within the outbox's own key, so it costs what waits, however
 /// many indexes there are.
 pub async fn unattended(pool: &PgPool, limit: i64) -> Result<Vec<Lane>, sqlx::Error> {
-    let unattended = sqlx::query_as(
+    sqlx::query_as(
         "with recursive behind as (
              (select index_id from tidewell.outbox order by index_id limit 1)
              union all
@@ -294,7 +322,8 @@ pub async fn unattended(pool: &PgPool, limit: i64) -> Result<Vec<Lane>, sqlx::Er
              offset 0
          ) as unattended
          limit $1",
-    );
-    // Planned anew each time: a plan made while the outbox was empty reads all of it when it is full.
-    unattended.persistent(false).bind(limit).fetch_all(pool).await
+    )
+    .bind(limit)
+    .fetch_all(pool)
+    .await
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
-use tidewell_jobs::{ProjectLane, ResolveFilterDelete};
+use tidewell_jobs::{ProjectIndex, ResolveFilterDelete};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ use crate::{
     },
     domain::{
         document::{Document, Rejection},
-        lane::{LANES, lane_of},
+        lane::lane_of,
     },
     metrics::{ACCEPT_DURATION, ACCEPTED, QUOTA_UNITS, REPLAYS},
     trace,
@@ -158,7 +158,7 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
     let job = new_job(write.index, write.request_id, trace_parent.as_deref(), job_id, count);
     let alone = matches!(write.writes, Writes::DeleteByFilter(_));
     let enqueued_at = open(conn, job, write.backlog_limit, alone).await?;
-    let lanes = insert(conn, &write, job_id).await?;
+    insert(conn, &write, job_id).await?;
     let answer = Accepted {
         job_id,
         status: "queued".to_owned(),
@@ -175,7 +175,8 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
         Writes::Upserts(documents) => documents.iter().map(|document| &*document.id).collect(),
         _ => vec![],
     };
-    let month = close(conn, write.index, job, &lanes, &upserted).await?;
+    let waiting = if alone { 0 } else { i64::from(job.total) };
+    let month = close(conn, write.index, job, waiting, &upserted).await?;
     Ok((answer, Some(month)))
 }
 
@@ -200,18 +201,19 @@ pub(super) async fn open(
     db::job::insert_if_room(conn, job, backlog_limit, alone).await?.ok_or(Refusal::BacklogFull)
 }
 
-/// Wakes the lanes that rows came into, and counts them, their units and, where they are upserts, the documents with these ids: what
+/// Wakes who projects the rows that wait, and counts them, the job's units and, where they are upserts, the documents with these ids: what
 /// comes last before the commit.
 pub(super) async fn close(
     conn: &mut PgConnection,
     index: &Index,
     job: NewJob<'_>,
-    lanes: &[ProjectLane],
+    waiting: i64,
     upserted: &[&str],
 ) -> Result<Month, Refusal> {
-    tidewell_jobs::enqueue(conn, lanes).await?;
+    if waiting > 0 {
+        tidewell_jobs::enqueue(conn, &[ProjectIndex { index_id: index.id }]).await?;
+    }
     let units = i64::from(job.total);
-    let waiting = if lanes.is_empty() { 0 } else { units };
     if let Some(month) = db::accept::count(conn, index, waiting, upserted.len() as i64, units).await? {
         return Ok(month);
     }
@@ -251,14 +253,12 @@ async fn repeated(conn: &mut PgConnection, idempotency: Idempotency<'_>) -> Resu
     }
 }
 
-/// Inserts the rows and gives the lanes that they came into.
-async fn insert(conn: &mut PgConnection, write: &Write<'_>, job_id: Uuid) -> Result<Vec<ProjectLane>, sqlx::Error> {
+async fn insert(conn: &mut PgConnection, write: &Write<'_>, job_id: Uuid) -> Result<(), sqlx::Error> {
     let index_id = write.index.id;
     match &write.writes {
         Writes::DeleteByFilter(filter) => {
             let version = db::filter_delete::insert(conn, index_id, job_id, filter).await?;
-            tidewell_jobs::enqueue(conn, &[ResolveFilterDelete { index_id, version }]).await?;
-            Ok(vec![])
+            tidewell_jobs::enqueue(conn, &[ResolveFilterDelete { index_id, version }]).await
         }
         Writes::Upserts(documents) => {
             let rows = documents.iter().map(|document| (&*document.id, Some(&*document.json)));
@@ -271,18 +271,15 @@ async fn insert(conn: &mut PgConnection, write: &Write<'_>, job_id: Uuid) -> Res
     }
 }
 
-/// Inserts rows of one operation, each an id and a body, and gives the lanes that they came into.
+/// Inserts rows of one operation, each an id and a body.
 pub(super) async fn insert_rows<'a>(
     conn: &mut PgConnection,
     index_id: Uuid,
     job_id: Uuid,
     operation: Operation,
     rows: impl Iterator<Item = (&'a str, Option<&'a str>)>,
-) -> Result<Vec<ProjectLane>, sqlx::Error> {
-    let mut touched = [false; LANES as usize];
+) -> Result<(), sqlx::Error> {
     let rows: Vec<Row<'_>> =
         rows.map(|(document_id, body)| Row { lane: lane_of(document_id), document_id, body }).collect();
-    rows.iter().for_each(|row| touched[row.lane as usize] = true);
-    db::accept::insert_rows(conn, index_id, job_id, operation, &rows).await?;
-    Ok((0..LANES).filter(|lane| touched[*lane as usize]).map(|lane| ProjectLane { index_id, lane }).collect())
+    db::accept::insert_rows(conn, index_id, job_id, operation, &rows).await
 }

@@ -113,12 +113,12 @@ pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a
     let job = new_job(index, change.request_id, trace_parent.as_deref(), Uuid::now_v7(), taken);
     open(&mut tx, job, change.backlog_limit, false).await?;
     let rows = accepted().map(|(id, body)| (id, (operation == Operation::Upsert).then_some(body)));
-    let lanes = insert_rows(&mut tx, index.id, job.id, operation, rows).await?;
+    insert_rows(&mut tx, index.id, job.id, operation, rows).await?;
     let upserted: Vec<&str> = match operation {
         Operation::Upsert => accepted().map(|(id, _)| id).collect(),
         _ => vec![],
     };
-    let month = close(&mut tx, index, job, &lanes, &upserted).await?;
+    let month = close(&mut tx, index, job, i64::from(job.total), &upserted).await?;
     tx.commit().await?;
     count(operation.name(), taken, began);
     tracing::info!(job_id = %job.id, index_id = %index.id, accepted = taken, refused = outcomes.len() - taken, "accepted");

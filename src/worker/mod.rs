@@ -10,6 +10,7 @@ mod gate;
 mod import;
 mod payload;
 mod pipeline;
+mod project_index;
 mod project_lane;
 mod prune_finished;
 mod read_back_flights;
@@ -32,8 +33,8 @@ use std::{sync::Arc, time::Duration};
 use ::metrics::gauge;
 use sqlx::PgPool;
 use tidewell_jobs::{
-    EnqueueDueSyncs, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunReindex, RunSync, Runtime,
-    RuntimeOptions, VerifyIndexes,
+    EnqueueDueSyncs, ProjectIndex, ProjectLane, PruneFinished, ReadBackFlights, ResolveFilterDelete, RunReindex,
+    RunSync, Runtime, RuntimeOptions, VerifyIndexes,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -146,6 +147,10 @@ pub async fn run(
     });
     show(&worker);
     let mut runtime = Runtime::new(pool, RuntimeOptions { poll, ..RuntimeOptions::default() })
+        .handle::<ProjectIndex, _, _>({
+            let worker = worker.clone();
+            move |job| project_index::handle(worker.clone(), job)
+        })
         .handle::<ProjectLane, _, _>({
             let worker = worker.clone();
             move |job| project_lane::handle(worker.clone(), job)

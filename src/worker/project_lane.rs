@@ -26,6 +26,11 @@ pub(super) async fn handle(worker: Arc<Worker>, job: ProjectLane) -> Result<(), 
 }
 
 impl Worker {
+    /// Rows of a lane that has little to do: as much of each lane is one import.
+    pub(super) fn few(&self) -> i64 {
+        i64::try_from(self.options.import_lines).unwrap_or(i64::MAX) / i64::from(LANES)
+    }
+
     /// Drains a lane until it is empty, its turn is over or the backend refuses.
     pub(super) async fn drain(&self, lane: Lane) -> Result<Drained, sqlx::Error> {
         let drained = self.take_turn(lane).await?;
@@ -38,8 +43,7 @@ impl Worker {
         if self.gate.is_open() || self.shutdown.is_cancelled() {
             return Ok(Drained::Paused);
         }
-        let few = i64::try_from(self.options.import_lines).unwrap_or(i64::MAX) / i64::from(LANES);
-        let leasing = db::lane::lease(&self.pool, lane, few, &self.options.name, self.options.lease);
+        let leasing = db::lane::lease(&self.pool, lane, self.few(), &self.options.name, self.options.lease);
         let Some(lease) = leasing.await? else { return Ok(Drained::Held) };
         // Read under the lease: no other version becomes the live one meanwhile.
         let Some(index) = db::index::find(&self.pool, lane.index_id).await? else { return Ok(Drained::Empty) };

@@ -1,8 +1,6 @@
 //! Documents that were written without a vector get it once their model is back: they are projected again, in their lanes.
 
-use std::collections::HashSet;
-
-use tidewell_jobs::ProjectLane;
+use tidewell_jobs::ProjectIndex;
 use uuid::Uuid;
 
 use super::Worker;
@@ -38,10 +36,8 @@ async fn step(worker: &Worker, index_id: Uuid) -> Result<bool, sqlx::Error> {
     let mut tx = worker.pool.begin().await?;
     let taken = embedding_debt::take(&mut tx, index_id, &ids).await?;
     let documents: Vec<(i16, String)> = taken.into_iter().map(|id| (lane_of(&id), id)).collect();
-    let lanes: HashSet<i16> = documents.iter().map(|(lane, _)| *lane).collect();
-    let wake: Vec<_> = lanes.into_iter().map(|lane| ProjectLane { index_id, lane }).collect();
     db::outbox::reproject(&mut tx, index_id, &documents).await?;
-    tidewell_jobs::enqueue(&mut tx, &wake).await?;
+    tidewell_jobs::enqueue(&mut tx, &[ProjectIndex { index_id }]).await?;
     db::backlog::add(&mut tx, index_id, documents.len() as i64).await?;
     tx.commit().await?;
     tracing::info!(%index_id, documents = documents.len(), "documents get the vectors that they went without");

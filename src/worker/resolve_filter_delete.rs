@@ -7,17 +7,13 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures::TryStreamExt;
 use sqlx::PgConnection;
-use tidewell_jobs::{Failure, ProjectLane};
+use tidewell_jobs::{Failure, ProjectIndex};
 use uuid::Uuid;
 
 use super::{Worker, error::Error};
 use crate::{
     db::{self, filter_delete::FilterDelete, index::Index, job::Change, settlement::Death},
-    domain::{
-        filter,
-        lane::{LANES, lane_of},
-        signature::signature,
-    },
+    domain::{filter, lane::lane_of, signature::signature},
     typesense,
 };
 
@@ -121,8 +117,7 @@ fn with_lane(id: String) -> (i16, String) {
 
 /// Wakes the lanes, which may go on, and closes the delete's own row in its job.
 async fn finish(conn: &mut PgConnection, delete: &FilterDelete, change: Change) -> Result<(), sqlx::Error> {
-    let lanes: Vec<_> = (0..LANES).map(|lane| ProjectLane { index_id: delete.index_id, lane }).collect();
-    tidewell_jobs::enqueue(conn, &lanes).await?;
+    tidewell_jobs::enqueue(conn, &[ProjectIndex { index_id: delete.index_id }]).await?;
     db::job::apply(conn, &[(delete.job_id, change)]).await.map(drop)
 }
 

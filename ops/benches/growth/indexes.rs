@@ -31,7 +31,7 @@ pub(super) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
     let mut costs = Curves::new("indexes", "ms/1000");
     let mut times = Curves::new("indexes", "s/1000");
     let mut idling = Curves::new("indexes_idle", "s/min");
-    let (mut scrapes, mut sizes_scraped) = (Curves::new("indexes", "ms"), Curves::new("indexes", "kB"));
+    let (mut scrapes, mut sizes_scraped) = (Curves::new("indexes_scrape", "ms"), Curves::new("indexes_scrape", "kB"));
     let (mut indexes, mut settled) = (Vec::<Index>::new(), 0);
     for (round, size) in sizes.iter().enumerate() {
         for n in indexes.len()..*size {
@@ -54,8 +54,8 @@ pub(super) async fn measure(stack: &Stack, scale: Scale) -> anyhow::Result<Vec<R
         let (used, a_minute) = idle(watched.clone(), scale).await;
         idling.add_used(*size, &used, a_minute);
         let (took, bytes) = scrape(&tenant).await?;
-        scrapes.add("scrape", *size, took);
-        sizes_scraped.add("scraped", *size, bytes as f64 / 1000.0);
+        scrapes.add("time", *size, took);
+        sizes_scraped.add("size", *size, bytes as f64 / 1000.0);
     }
     work.stop().await?;
     serve.stop().await?;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, PgPool};
-use tidewell_jobs::{ProjectLane, ResolveFilterDelete};
+use tidewell_jobs::{ProjectIndex, ResolveFilterDelete};
 use uuid::Uuid;
 
 use super::{
@@ -167,11 +167,12 @@ async fn redrive(
     put_back_rows(conn, &rows, &row_lanes, mended).await?;
     put_back_filter_deletes(conn, &filter_deletes).await?;
     job::apply(conn, &changes.into_iter().collect::<Vec<_>>()).await?;
-    let lanes: HashSet<i16> = row_lanes.iter().copied().collect();
-    let lanes: Vec<_> = lanes.into_iter().map(|lane| ProjectLane { index_id, lane }).collect();
-    tidewell_jobs::enqueue(conn, &lanes).await?;
     tidewell_jobs::enqueue(conn, &wake).await?;
-    if rows.is_empty() { Ok(()) } else { backlog::add(conn, index_id, rows.len() as i64).await }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    tidewell_jobs::enqueue(conn, &[ProjectIndex { index_id }]).await?;
+    backlog::add(conn, index_id, rows.len() as i64).await
 }
 
 /// Upserts go back to their own place in the order: before a delete by filter that was accepted after them. The deletions that a

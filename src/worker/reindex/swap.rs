@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use metrics::histogram;
-use tidewell_jobs::ProjectLane;
+use tidewell_jobs::ProjectIndex;
 use tokio::time::Instant;
 
 use super::Run;
@@ -17,7 +17,6 @@ use crate::{
         self,
         reindex::{Phase, flight, refusal, swap},
     },
-    domain::lane::LANES,
     metrics::REINDEX_SWAP_DURATION,
     worker::{import::Importer, stop::Stop},
 };
@@ -128,8 +127,7 @@ impl Run<'_> {
             }
             swap::bury_refused(&mut tx, reindex, &refused).await?;
         }
-        let wake: Vec<_> = (0..LANES).map(|lane| ProjectLane { index_id: index.id, lane }).collect();
-        tidewell_jobs::enqueue(&mut tx, &wake).await?;
+        tidewell_jobs::enqueue(&mut tx, &[ProjectIndex { index_id: index.id }]).await?;
         tx.commit().await?;
         // Whatever happens from here on, the version is the live one.
         if let Err(error) = worker.typesense.put_alias(&index.alias, &self.version.collection).await {
