@@ -158,6 +158,7 @@ async fn break_everything(
     if let Some(sabotage) = sabotage {
         sabotage.begin(site).await?;
     }
+    let patience = if sabotage.is_some() { SABOTAGED_REST_WITHIN } else { REST_WITHIN };
     let workload = Workload::start(site, tenants, random);
     tokio::time::sleep(LEAD).await;
     let kinds = sabotage.map_or(&Fault::ALL[..], Sabotage::faults);
@@ -170,11 +171,13 @@ async fn break_everything(
     let mut written = match workload.stop().await {
         Ok(written) => written,
         Err(error) => {
-            let violation = Violation::new(Check::AnswersAreExplained, format!("{error:#}"));
-            return Ok(Outcome { acknowledged: 0, violations: vec![violation] });
+            // What was written is not known in full; whether it comes to rest can be told all the same.
+            let mut violations = vec![Violation::new(Check::AnswersAreExplained, format!("{error:#}"))];
+            violations.extend(checks::rest::comes(site, patience).await?);
+            return Ok(Outcome { acknowledged: 0, violations });
         }
     };
-    let violations = check(site, tenants, &mut written, sabotage.is_some(), random).await?;
+    let violations = check(site, tenants, &mut written, patience, random).await?;
     let writers = written.books.iter().chain([&written.shelf, &written.compat]);
     Ok(Outcome { acknowledged: writers.map(|writer| writer.accepted).sum(), violations })
 }
@@ -184,10 +187,9 @@ async fn check(
     site: &Arc<Site>,
     tenants: &[Arc<Tenant>; 4],
     written: &mut Written,
-    is_sabotaged: bool,
+    patience: Duration,
     random: &mut StdRng,
 ) -> anyhow::Result<Vec<Violation>> {
-    let patience = if is_sabotaged { SABOTAGED_REST_WITHIN } else { REST_WITHIN };
     let mut violations: Vec<Violation> = checks::rest::comes(site, patience).await?.into_iter().collect();
     let restless = !violations.is_empty();
     violations.extend(checks::at_rest(site, tenants, written, patience / 3).await?);
