@@ -45,7 +45,7 @@ fn page(rows: &[Row], measured: SystemTime) -> String {
         String::new(),
         "`ops/bench report` writes this page. Each limit is measured in the same run, in turns with its figure, on the same servers;".to_owned(),
         "a ratio above 1 is better than its limit. The ratios are what to read: a machine's own speed varies. What decides the figures is".to_owned(),
-        "told in [ARCHITECTURE.md](../../ARCHITECTURE.md#how-fast-and-what-decides-it).".to_owned(),
+        "told in [ARCHITECTURE.md](../../ARCHITECTURE.md#how-fast-and-what-decides-it). Growth and rivals are measured in runs of their own.".to_owned(),
         String::new(),
         format!("Measured {day}, on {}. {}", machine::told(), machine::versions()),
         String::new(),
