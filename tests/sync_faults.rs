@@ -65,6 +65,23 @@ async fn held_with(proxy: &mut Proxy, text: &str) -> Held {
 }
 
 #[tokio::test]
+async fn a_document_that_no_answer_told_of_goes_when_its_row_goes() {
+    let (syncing, proxy) = behind_a_proxy().await;
+    books(&syncing, 100).await;
+    let job = syncing.job(json!({})).await;
+    assert_eq!(syncing.run(&job).await["status"], "success");
+    syncing.sql("insert into books values (101, 'Nobody knows', 0)").await;
+    proxy.set(Fault::NoLines);
+    assert_eq!(syncing.run(&job).await["failed_count"], 1);
+    assert_eq!(syncing.letters(&job).await, [("101".to_owned(), "the answer had no line for it".to_owned())]);
+    assert_eq!(syncing.title(&job, "101").await.as_deref(), Some("Nobody knows"), "it was written all the same");
+    proxy.set(Fault::None);
+    syncing.sql("delete from books where id = 101").await;
+    assert_eq!(syncing.run(&job).await["deleted_count"], 1);
+    syncing.equals(&job, BOOKS).await;
+}
+
+#[tokio::test]
 async fn a_killed_worker_is_followed_by_others_that_go_on_behind_the_last_range() {
     let setting = Setting::fresh().await.with("TIDEWELL_LEASE_SECONDS", 3).with("TIDEWELL_IMPORT_TIMEOUT_SECONDS", 1);
     let mut syncing = Syncing::of(setting).await;

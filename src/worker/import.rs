@@ -41,6 +41,8 @@ pub(super) struct Refusal {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) attempts: i32,
+    /// It may have been written all the same: no answer told that it was not.
+    pub(super) may_be_there: bool,
 }
 
 /// A document and its place.
@@ -97,7 +99,7 @@ impl Importer<'_> {
         for (place, (position, document)) in batch.into_iter().enumerate() {
             if let Some(message) = vectors.refusal(place) {
                 let (code, message) = ("embedding_refused".to_owned(), message.to_owned());
-                refused.push(Refusal { position, code, message, attempts: 1 });
+                refused.push(Refusal { position, code, message, attempts: 1, may_be_there: false });
                 continue;
             }
             let line = vectors.of(place).map(|vector| Cow::Owned(with_vector(&document, vector)));
@@ -154,7 +156,7 @@ impl Importer<'_> {
             };
             match may_pass && attempt < TRIES {
                 true => again.push((position, document)),
-                false => refused.push(Refusal { position, code, message, attempts: attempt }),
+                false => refused.push(Refusal { position, code, message, attempts: attempt, may_be_there: may_pass }),
             }
         }
         if !again.is_empty() {
@@ -196,6 +198,7 @@ impl Importer<'_> {
             code: code.clone(),
             message: message.clone(),
             attempts: attempt,
+            may_be_there: error.is_transient(),
         };
         Ok(batch.into_iter().map(refusal).collect())
     }

@@ -19,6 +19,8 @@ pub enum Fault {
     Unavailable,
     /// Forwards the import, and cuts the answer off.
     CutAnswer,
+    /// Forwards the import, and answers with none of its lines.
+    NoLines,
     /// Answers every request 503, imports or not, and forwards nothing.
     NotReady,
     /// Cuts every request off, imports or not, and forwards nothing.
@@ -99,6 +101,10 @@ async fn connection(
             Fault::CutAnswer => {
                 forward(&target, &request).await;
                 return;
+            }
+            Fault::NoLines => {
+                forward(&target, &request).await;
+                b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()
             }
             Fault::None => forward(&target, &request).await,
         };

@@ -31,6 +31,7 @@ pub(crate) enum Fault {
     KillTypesense,
     CutDatabase,
     StallDatabase,
+    GarbleDatabase,
     CutTypesense,
     DelayTypesense,
     HoldImport,
@@ -38,13 +39,13 @@ pub(crate) enum Fault {
     HalfAnswer,
     HalfLines,
     FailedLines,
-    Garble,
+    GarbleTypesense,
     Unavailable,
     LoseAnswer,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::KillServe,
         Self::KillWork,
         Self::PauseWork,
@@ -55,6 +56,7 @@ impl Fault {
         Self::KillTypesense,
         Self::CutDatabase,
         Self::StallDatabase,
+        Self::GarbleDatabase,
         Self::CutTypesense,
         Self::DelayTypesense,
         Self::HoldImport,
@@ -62,7 +64,7 @@ impl Fault {
         Self::HalfAnswer,
         Self::HalfLines,
         Self::FailedLines,
-        Self::Garble,
+        Self::GarbleTypesense,
         Self::Unavailable,
         Self::LoseAnswer,
     ];
@@ -80,6 +82,7 @@ impl Fault {
             Self::KillTypesense => "kill_typesense",
             Self::CutDatabase => "cut_database",
             Self::StallDatabase => "stall_database",
+            Self::GarbleDatabase => "garble_database",
             Self::CutTypesense => "cut_typesense",
             Self::DelayTypesense => "delay_typesense",
             Self::HoldImport => "hold_import",
@@ -87,7 +90,7 @@ impl Fault {
             Self::HalfAnswer => "half_answer",
             Self::HalfLines => "half_lines",
             Self::FailedLines => "failed_lines",
-            Self::Garble => "garble",
+            Self::GarbleTypesense => "garble_typesense",
             Self::Unavailable => "unavailable",
             Self::LoseAnswer => "lose_answer",
         }
@@ -104,7 +107,7 @@ impl Fault {
             Self::HalfAnswer => (Trick::HalfAnswer, 0.5),
             Self::HalfLines => (Trick::HalfLines, 0.5),
             Self::FailedLines => (Trick::FailedLines, 0.7),
-            Self::Garble => (Trick::Garble, 0.5),
+            Self::GarbleTypesense => (Trick::Garble, 0.5),
             Self::Unavailable => (Trick::Unavailable, 1.0),
             _ => return None,
         })
@@ -171,6 +174,7 @@ async fn happen(
             any.lock().await.database.cut();
             site.source_proxy.cut();
         }
+        Fault::GarbleDatabase => any.lock().await.database.garble(),
         Fault::StallDatabase => work.lock().await.database.stall(PAST_A_LEASE),
         Fault::LoseAnswer => {
             front.tricks.arm(fault.name(), Trick::LoseAnswer, window, 0.5);

@@ -145,7 +145,7 @@ impl Comparison<'_> {
                     message: fault.message,
                     attempts: 1,
                 });
-                piece.entries.push((row.id, Entry::refused(before, row.hash)));
+                piece.entries.push((row.id, Entry::refused(before, row.hash, false)));
             }
             // Read by its key alone, and wanted by nobody: that it is not known is made good by the reader.
             Document::Unmade => debug_assert!(false, "a row that is wanted has a document"),

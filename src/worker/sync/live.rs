@@ -322,7 +322,7 @@ impl<'a> Following<'a> {
         if !deleted.is_empty() {
             self.importer.delete(&deleted).await?;
         }
-        for Refusal { position, code, message, attempts } in refused {
+        for Refusal { position, code, message, attempts, .. } in refused {
             let (id, entry) = &mut entries[places[position]];
             // What was there before is not looked up: it may be there.
             *entry = entry.map(|entry| Entry { standing: Standing::RefusedOver, ..entry });

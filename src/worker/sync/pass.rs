@@ -113,10 +113,10 @@ impl Pass<'_> {
         counts.imported += (writes.len() - refused.len()) as i64;
         counts.failed += refused.len() as i64;
         counts.deleted += deletes.len() as i64;
-        for Refusal { position, code, message, attempts } in refused {
+        for Refusal { position, code, message, attempts, may_be_there } in refused {
             let write = &writes[position];
             let (id, entry) = &mut entries[write.entry];
-            *entry = Entry::refused(write.before, entry.hash);
+            *entry = Entry::refused(write.before, entry.hash, may_be_there);
             healed.retain(|healed| healed != id);
             let document = Some(write.document.clone());
             letters.push(Letter { document_id: id.clone(), document, code, message, attempts });
