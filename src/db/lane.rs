@@ -75,6 +75,42 @@ macro_rules! renewed {
 }
 pub(super) use renewed;
 
+/// What nobody holds of the lanes of index `$1`, nor has asked for.
+macro_rules! free {
+    () => {
+        "index_id = $1 and leased_until < clock_timestamp() and wanted_until < clock_timestamp()"
+    };
+}
+
+/// Whether this lane of index `$1` has rows that were never tried; with an offset, more than so many.
+macro_rules! has_rows {
+    ($lane:literal) => {
+        has_rows!($lane, "")
+    };
+    ($lane:literal, $offset:literal) => {
+        concat!(
+            "exists (select from tidewell.outbox
+                     where outbox.index_id = $1 and outbox.lane = ",
+            $lane,
+            " and not retrying ",
+            $offset,
+            ")"
+        )
+    };
+}
+
+/// Whether one of the lanes of index `$1` has as little to do as goes with others: at most `$2` rows, of an index without vectors, for
+/// those are made side by side.
+macro_rules! is_little {
+    () => {
+        concat!(
+            "(exists (select from tidewell.indexes where id = $1 and embedding is null) and not ",
+            has_rows!("lanes.lane", "offset $2"),
+            ")"
+        )
+    };
+}
+
 /// A lane that waits for somebody.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct Waiting {
@@ -86,26 +122,23 @@ pub struct Waiting {
 /// Lanes of an index with rows that were never tried, which nobody holds, nor has asked for; first those with little to do, as
 /// [`lease`] takes them together.
 pub async fn waiting(pool: &PgPool, index_id: Uuid, few: i64) -> Result<Vec<Waiting>, sqlx::Error> {
-    sqlx::query_as(
-        "select lane,
-                exists (select from tidewell.indexes where id = $1 and embedding is null)
-                and not exists (select from tidewell.outbox
-                                where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying offset $2) as is_little
-         from tidewell.lanes
-         where index_id = $1 and leased_until < clock_timestamp() and wanted_until < clock_timestamp()
-           and exists (select from tidewell.outbox
-                       where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying)
-         order by is_little desc, lane",
-    )
+    sqlx::query_as(concat!(
+        "select lane, ",
+        is_little!(),
+        " as is_little from tidewell.lanes where ",
+        free!(),
+        " and ",
+        has_rows!("lanes.lane"),
+        " order by is_little desc, lane"
+    ))
     .bind(index_id)
     .bind(few)
     .fetch_all(pool)
     .await
 }
 
-/// Takes the lane if nobody holds it, nor has asked for it, and with it those others of its index that have as little to do: what one
-/// import can carry, one is to carry. Little is at most `few` rows each, of an index without vectors, for those are made side by side.
-/// Where somebody is at the lane in this very moment, it is not waited for; of the others some may be had all the same. Its former
+/// Takes the lane if nobody holds it, nor has asked for it, and with it, where it has little to do, those others of its index that have
+/// as little: what one import can carry, one is to carry. Where somebody is at the lane in this very moment, it is not waited for; of the others some may be had all the same. Its former
 /// holder, if it still lives, finds its fence too old at its next settlement.
 pub async fn lease(
     pool: &PgPool,
@@ -114,31 +147,31 @@ pub async fn lease(
     worker: &str,
     term: Duration,
 ) -> Result<Option<Lease>, sqlx::Error> {
-    let leased = sqlx::query_as(
+    let leased = sqlx::query_as(concat!(
         "with free as materialized (
              select lane from tidewell.lanes
-             where index_id = $1 and leased_until < clock_timestamp() and wanted_until < clock_timestamp()
-               and (lane = $2
-                    or exists (select from tidewell.indexes where id = $1 and embedding is null)
-                       and not exists (select from tidewell.outbox
-                                       where outbox.index_id = $1 and outbox.lane = $2 and not retrying offset $5)
-                       and not exists (select from tidewell.outbox
-                                       where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying offset $5)
-                       and exists (select from tidewell.outbox
-                                   where outbox.index_id = $1 and outbox.lane = lanes.lane and not retrying))
+             where ",
+        free!(),
+        " and (lane = $3 or not ",
+        has_rows!("$3", "offset $2"),
+        " and ",
+        is_little!(),
+        " and ",
+        has_rows!("lanes.lane"),
+        ")
              order by lane for update skip locked
          )
          update tidewell.lanes
-         set fence = fence + 1, leased_by = $3, leased_until = clock_timestamp() + make_interval(secs => $4)
+         set fence = fence + 1, leased_by = $4, leased_until = clock_timestamp() + make_interval(secs => $5)
          from free
          where index_id = $1 and lanes.lane = free.lane
-         returning lanes.lane, fence",
-    )
+         returning lanes.lane, fence"
+    ))
     .bind(lane.index_id)
+    .bind(few)
     .bind(lane.lane)
     .bind(worker)
     .bind(term.as_secs_f64())
-    .bind(few)
     .fetch_all(pool)
     .await?;
     Ok(Lease::new(lane.index_id, leased, term))

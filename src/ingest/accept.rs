@@ -175,8 +175,7 @@ async fn accept_within(conn: &mut PgConnection, write: Write<'_>) -> Result<(Acc
         Writes::Upserts(documents) => documents.iter().map(|document| &*document.id).collect(),
         _ => vec![],
     };
-    let waiting = if alone { 0 } else { i64::from(job.total) };
-    let month = close(conn, write.index, job, waiting, &upserted).await?;
+    let month = close(conn, write.index, job, alone, &upserted).await?;
     Ok((answer, Some(month)))
 }
 
@@ -201,19 +200,20 @@ pub(super) async fn open(
     db::job::insert_if_room(conn, job, backlog_limit, alone).await?.ok_or(Refusal::BacklogFull)
 }
 
-/// Wakes who projects the rows that wait, and counts them, the job's units and, where they are upserts, the documents with these ids: what
-/// comes last before the commit.
+/// Wakes who projects the rows that wait (none of a write that is `alone`), and counts them, the job's units and, where they are upserts,
+/// the documents with these ids: what comes last before the commit.
 pub(super) async fn close(
     conn: &mut PgConnection,
     index: &Index,
     job: NewJob<'_>,
-    waiting: i64,
+    alone: bool,
     upserted: &[&str],
 ) -> Result<Month, Refusal> {
-    if waiting > 0 {
+    if !alone {
         tidewell_jobs::enqueue(conn, &[ProjectIndex { index_id: index.id }]).await?;
     }
     let units = i64::from(job.total);
+    let waiting = if alone { 0 } else { units };
     if let Some(month) = db::accept::count(conn, index, waiting, upserted.len() as i64, units).await? {
         return Ok(month);
     }

@@ -118,7 +118,7 @@ pub async fn change<'a>(pool: &PgPool, change: &Change<'a>) -> Result<Changed<'a
         Operation::Upsert => accepted().map(|(id, _)| id).collect(),
         _ => vec![],
     };
-    let month = close(&mut tx, index, job, i64::from(job.total), &upserted).await?;
+    let month = close(&mut tx, index, job, false, &upserted).await?;
     tx.commit().await?;
     count(operation.name(), taken, began);
     tracing::info!(job_id = %job.id, index_id = %index.id, accepted = taken, refused = outcomes.len() - taken, "accepted");

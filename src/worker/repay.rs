@@ -1,12 +1,11 @@
 //! Documents that were written without a vector get it once their model is back: they are projected again, in their lanes.
 
-use tidewell_jobs::ProjectIndex;
 use uuid::Uuid;
 
 use super::Worker;
 use crate::{
     db::{self, embedding_debt, reindex::record},
-    domain::lane::lane_of,
+    drift,
 };
 
 /// Documents of one step: their vectors are made first, so that their lanes find them in the cache.
@@ -35,11 +34,9 @@ async fn step(worker: &Worker, index_id: Uuid) -> Result<bool, sqlx::Error> {
     }
     let mut tx = worker.pool.begin().await?;
     let taken = embedding_debt::take(&mut tx, index_id, &ids).await?;
-    let documents: Vec<(i16, String)> = taken.into_iter().map(|id| (lane_of(&id), id)).collect();
-    db::outbox::reproject(&mut tx, index_id, &documents).await?;
-    tidewell_jobs::enqueue(&mut tx, &[ProjectIndex { index_id }]).await?;
-    db::backlog::add(&mut tx, index_id, documents.len() as i64).await?;
+    let documents = taken.len();
+    drift::reproject(&mut tx, index_id, taken).await?;
     tx.commit().await?;
-    tracing::info!(%index_id, documents = documents.len(), "documents get the vectors that they went without");
-    Ok(!documents.is_empty())
+    tracing::info!(%index_id, documents, "documents get the vectors that they went without");
+    Ok(documents > 0)
 }
