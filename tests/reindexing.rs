@@ -257,6 +257,40 @@ async fn an_import_of_a_killed_worker_that_lands_late_leaves_nothing_stale_in_th
 }
 
 #[tokio::test]
+async fn an_import_that_was_given_up_and_lands_late_leaves_nothing_stale_in_the_new_version() {
+    let mut setting = Setting::fresh().await;
+    let mut proxy = Proxy::before(&setting.typesense_url).await;
+    let stack = Stack::without_worker(setting.clone()).await;
+    let tenant = stack.tenant("given_up").await;
+    let pool = stack.setting.pool().await;
+    setting.typesense_url = proxy.url.clone();
+    let _worker = setting.work();
+    let book = |id: &str, title: &str| json!({ "id": id, "title": title });
+    fill(&tenant, [book("updated", "old"), book("deleted", "old")].into_iter()).await;
+    settled(&pool).await;
+    proxy.set(Fault::Hold);
+    let job = tenant.client.post(REINDEX, &json!({ "rebuild": true })).await.expect(202);
+    let late = proxy.held.recv().await.expect("an import");
+    proxy.set(Fault::None);
+    // The same worker tries again, and is answered.
+    eventually(Duration::from_secs(30), || async {
+        let done: i64 = sqlx::query_scalar("select done from tidewell.reindexes").fetch_one(&pool).await.expect("one");
+        if done > 0 { Ok(()) } else { Err(done) }
+    })
+    .await;
+    let write = tenant.client.put("/v1/indexes/books/documents", &book("updated", "new")).await.expect(202);
+    tenant.client.ended(&write).await;
+    let write = tenant.client.delete("/v1/indexes/books/documents/deleted").await.expect(202);
+    tenant.client.ended(&write).await;
+    late.let_go().await;
+    assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
+    let mut oracle = Oracle::default();
+    oracle.upsert(&book("updated", "new"));
+    oracle.equals(&stack.setting, tenant.alias()).await;
+    assert_eq!(live_collection(&stack.setting, &tenant).await, format!("{}_v2", tenant.alias()));
+}
+
+#[tokio::test]
 async fn documents_that_do_not_fit_stop_a_new_version_unless_they_are_allowed_and_are_dead_letters_then() {
     let stack = Stack::start().await;
     let tenant = stack.tenant("refusing").await;

@@ -234,6 +234,36 @@ async fn what_a_dead_worker_had_under_way_and_lands_late_is_repaired() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_and_sent_again_and_lands_late_is_repaired() {
+    let (syncing, mut proxy) = behind_a_proxy().await;
+    syncing.set_timeout(1000).await;
+    books(&syncing, 10).await;
+    let job = syncing.job(json!({})).await;
+    syncing.run(&job).await;
+    proxy.set(Fault::Hold);
+    syncing.sql("update books set title = 'stale' where id in (3, 4, 5)").await;
+    let run = syncing.begin(&job).await;
+    let held = held_with(&mut proxy, "stale").await;
+    proxy.set(Fault::None);
+    assert_eq!(syncing.ended(&job, &run).await["status"], "success", "one that was sent again was answered");
+    syncing.equals(&job, BOOKS).await;
+    syncing.sql("update books set title = 'newer' where id = 3; delete from books where id = 4").await;
+    assert_eq!(syncing.run(&job).await["status"], "success");
+    syncing.equals(&job, BOOKS).await;
+    held.let_go().await;
+    assert_eq!(syncing.title(&job, "3").await.as_deref(), Some("stale"), "it has landed");
+    eventually(Duration::from_secs(30), || async {
+        let titles = [syncing.title(&job, "3").await, syncing.title(&job, "4").await, syncing.title(&job, "5").await];
+        match titles.each_ref().map(Option::as_deref) {
+            [Some("newer"), None, Some("stale")] => Ok(()),
+            _ => Err(titles),
+        }
+    })
+    .await;
+    syncing.equals(&job, BOOKS).await;
+}
+
+#[tokio::test]
 async fn a_cancelled_run_ends_within_a_second_though_imports_hang_and_the_next_one_makes_it_good() {
     let (syncing, mut proxy) = behind_a_proxy().await;
     books(&syncing, 3_000).await;

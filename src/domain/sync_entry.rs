@@ -10,7 +10,7 @@ pub enum Standing {
     Written,
     /// Typesense refused it, and holds no older one.
     Refused,
-    /// Typesense refused it, and may hold what was sent before; or never told what became of it, and may hold that.
+    /// Typesense refused it, and may hold what was sent before.
     RefusedOver,
 }
 
@@ -32,9 +32,9 @@ impl Entry {
         self.standing != Standing::Refused
     }
 
-    /// What an entry becomes whose row was sent again and refused; `may_be_there` where no answer told that it was.
-    pub fn refused(before: Option<Self>, hash: u64, may_be_there: bool) -> Self {
-        let over = may_be_there || before.is_some_and(Self::may_be_there);
+    /// What an entry becomes whose row was sent again and refused.
+    pub fn refused(before: Option<Self>, hash: u64) -> Self {
+        let over = before.is_some_and(Self::may_be_there);
         Self { hash, standing: if over { Standing::RefusedOver } else { Standing::Refused } }
     }
 
@@ -80,10 +80,9 @@ mod tests {
     #[test]
     fn a_refused_row_over_a_good_document_remembers_that_the_document_is_there() {
         let written = Entry { hash: 1, standing: Standing::Written };
-        let over = Entry::refused(Some(written), 2, false);
+        let over = Entry::refused(Some(written), 2);
         assert_eq!(over.standing, Standing::RefusedOver);
-        assert!(Entry::refused(Some(over), 3, false).may_be_there());
-        assert!(!Entry::refused(None, 2, false).may_be_there());
-        assert!(Entry::refused(None, 2, true).may_be_there(), "nobody told what became of it");
+        assert!(Entry::refused(Some(over), 3).may_be_there());
+        assert!(!Entry::refused(None, 2).may_be_there());
     }
 }

@@ -3,7 +3,11 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{self, BoxFuture},
+    stream,
+};
 use tokio::sync::Semaphore;
 
 use super::{Worker, embedding::Embeds, payload::with_vector, stop::Stop};
@@ -41,26 +45,40 @@ pub(super) struct Refusal {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) attempts: i32,
-    /// It may have been written all the same: no answer told that it was not.
-    pub(super) may_be_there: bool,
+}
+
+/// What came of documents that were sent.
+#[derive(Debug, Default)]
+pub(super) struct Imported {
+    pub(super) refused: Vec<Refusal>,
+    /// A request was not answered in full: it may still take effect, and undo what is newer by then.
+    pub(super) is_in_doubt: bool,
+}
+
+impl Imported {
+    fn and(mut self, other: Self) -> Self {
+        self.refused.extend(other.refused);
+        self.is_in_doubt |= other.is_in_doubt;
+        self
+    }
 }
 
 /// A document and its place.
 pub(super) type Line<'a> = (usize, Cow<'a, str>);
 
 impl Importer<'_> {
-    /// Gives documents their vectors and upserts them; gives those that were refused.
+    /// Gives documents their vectors and upserts them.
     ///
     /// # Errors
     /// Where the backend or the model is away: what was sent may or may not have been applied.
-    pub(super) async fn upsert(&self, documents: &[&str]) -> Result<Vec<Refusal>, Stop> {
+    pub(super) async fn upsert(&self, documents: &[&str]) -> Result<Imported, Stop> {
         let lines = documents.iter().copied().map(Cow::Borrowed).enumerate();
         let batches = batches(lines, self.batch_size).into_iter();
         self.side_by_side(batches.map(|batch| self.embed_and_send(batch).boxed())).await
     }
 
     /// As [`Importer::upsert`], of documents that bring their vectors along.
-    pub(super) async fn import(&self, lines: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
+    pub(super) async fn import(&self, lines: Vec<Line<'_>>) -> Result<Imported, Stop> {
         let batches = batches(lines, self.batch_size).into_iter();
         self.side_by_side(batches.map(|batch| self.send_in_turn(batch).boxed())).await
     }
@@ -68,21 +86,22 @@ impl Importer<'_> {
     // Boxed, or the compiler can't prove that the run is `Send`.
     async fn side_by_side<'a>(
         &self,
-        sends: impl Iterator<Item = BoxFuture<'a, Result<Vec<Refusal>, Stop>>>,
-    ) -> Result<Vec<Refusal>, Stop> {
+        sends: impl Iterator<Item = BoxFuture<'a, Result<Imported, Stop>>>,
+    ) -> Result<Imported, Stop> {
         let sends: Vec<_> = sends.collect();
-        let refused: Vec<Vec<Refusal>> = stream::iter(sends).buffer_unordered(self.at_once).try_collect().await?;
-        Ok(refused.concat())
+        let imported = stream::iter(sends).buffer_unordered(self.at_once);
+        imported.try_fold(Imported::default(), |all, one| future::ok(all.and(one))).await
     }
 
     /// Without a place while it embeds: meanwhile other batches are imported.
-    async fn embed_and_send(&self, batch: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
-        let (lines, mut refused) = self.embed(batch).await?;
+    async fn embed_and_send(&self, batch: Vec<Line<'_>>) -> Result<Imported, Stop> {
+        let (lines, refused) = self.embed(batch).await?;
+        let mut imported = Imported { refused, is_in_doubt: false };
         // Vectors may be much larger than what they are made of.
         for batch in batches(lines, self.batch_size) {
-            refused.extend(self.send_in_turn(batch).await?);
+            imported = imported.and(self.send_in_turn(batch).await?);
         }
-        Ok(refused)
+        Ok(imported)
     }
 
     /// Gives documents their vectors; those whose texts the model does not take are refused.
@@ -99,7 +118,7 @@ impl Importer<'_> {
         for (place, (position, document)) in batch.into_iter().enumerate() {
             if let Some(message) = vectors.refusal(place) {
                 let (code, message) = ("embedding_refused".to_owned(), message.to_owned());
-                refused.push(Refusal { position, code, message, attempts: 1, may_be_there: false });
+                refused.push(Refusal { position, code, message, attempts: 1 });
                 continue;
             }
             let line = vectors.of(place).map(|vector| Cow::Owned(with_vector(&document, vector)));
@@ -108,13 +127,13 @@ impl Importer<'_> {
         Ok((lines, refused))
     }
 
-    async fn send_in_turn(&self, batch: Vec<Line<'_>>) -> Result<Vec<Refusal>, Stop> {
+    async fn send_in_turn(&self, batch: Vec<Line<'_>>) -> Result<Imported, Stop> {
         let _place = self.places.acquire().await.map_err(|_| Stop::Shutdown)?;
-        let refused = self.send(batch, 1).await;
+        let imported = self.send(batch, 1).await;
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        refused
+        imported
     }
 
     /// Deletes documents; those that are not there are no error.
@@ -123,7 +142,7 @@ impl Importer<'_> {
         Ok(self.typesense.delete(&self.collection, ids, self.timeout).await?)
     }
 
-    fn send<'a>(&'a self, batch: Vec<Line<'a>>, attempt: i32) -> BoxFuture<'a, Result<Vec<Refusal>, Stop>> {
+    fn send<'a>(&'a self, batch: Vec<Line<'a>>, attempt: i32) -> BoxFuture<'a, Result<Imported, Stop>> {
         Box::pin(async move {
             let mut body = Vec::with_capacity(batch.iter().map(|(_, document)| document.len() + 1).sum());
             for (_, document) in &batch {
@@ -143,8 +162,8 @@ impl Importer<'_> {
         batch: Vec<Line<'a>>,
         results: Vec<LineResult>,
         attempt: i32,
-    ) -> Result<Vec<Refusal>, Stop> {
-        let (mut refused, mut again) = (Vec::new(), Vec::new());
+    ) -> Result<Imported, Stop> {
+        let (mut imported, mut again) = (Imported::default(), Vec::new());
         for ((position, document), result) in batch.into_iter().zip(results) {
             let (code, message, may_pass) = match result {
                 LineResult::Imported => continue,
@@ -152,18 +171,21 @@ impl Importer<'_> {
                     (format!("typesense_{code}"), message, true)
                 }
                 LineResult::Refused { message, .. } => ("document_refused".to_owned(), message, false),
-                LineResult::Unanswered => ("unanswered".to_owned(), "the answer had no line for it".to_owned(), true),
+                LineResult::Unanswered => {
+                    imported.is_in_doubt = true;
+                    ("unanswered".to_owned(), "the answer had no line for it".to_owned(), true)
+                }
             };
             match may_pass && attempt < TRIES {
                 true => again.push((position, document)),
-                false => refused.push(Refusal { position, code, message, attempts: attempt, may_be_there: may_pass }),
+                false => imported.refused.push(Refusal { position, code, message, attempts: attempt }),
             }
         }
         if !again.is_empty() {
             tokio::time::sleep(TRY_AGAIN_AFTER).await;
-            refused.extend(self.send(again, attempt + 1).await?);
+            imported = imported.and(self.send(again, attempt + 1).await?);
         }
-        Ok(refused)
+        Ok(imported)
     }
 
     /// Whether the backend is well: a health check says little of what becomes of writes. This line is refused, and changes nothing.
@@ -177,19 +199,20 @@ impl Importer<'_> {
         mut batch: Vec<Line<'a>>,
         error: typesense::Error,
         attempt: i32,
-    ) -> Result<Vec<Refusal>, Stop> {
+    ) -> Result<Imported, Stop> {
         if error.refuses_work() || error.is_transient() && !self.takes_imports().await {
             return Err(Stop::Pause(error.to_string()));
         }
+        // Who has turned it down is done with it.
+        let given_up = Imported { refused: vec![], is_in_doubt: error.status_code().is_none() };
         if batch.len() > 1 {
             let second = batch.split_off(batch.len() / 2);
-            let mut refused = self.send(batch, attempt).await?;
-            refused.extend(self.send(second, attempt).await?);
-            return Ok(refused);
+            let halves = self.send(batch, attempt).await?.and(self.send(second, attempt).await?);
+            return Ok(given_up.and(halves));
         }
         if error.is_transient() && attempt < TRIES {
             tokio::time::sleep(TRY_AGAIN_AFTER).await;
-            return self.send(batch, attempt + 1).await;
+            return Ok(given_up.and(self.send(batch, attempt + 1).await?));
         }
         let code = error.status_code().map_or_else(|| "unanswered".to_owned(), |status| format!("typesense_{status}"));
         let message = error.to_string();
@@ -198,9 +221,8 @@ impl Importer<'_> {
             code: code.clone(),
             message: message.clone(),
             attempts: attempt,
-            may_be_there: error.is_transient(),
         };
-        Ok(batch.into_iter().map(refusal).collect())
+        Ok(Imported { refused: batch.into_iter().map(refusal).collect(), ..given_up })
     }
 }
 

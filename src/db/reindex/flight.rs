@@ -35,8 +35,20 @@ pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error>
     sqlx::query("delete from tidewell.version_flights where id = $1").bind(id).execute(conn).await.map(drop)
 }
 
+/// A request of a flight that is settled was not answered in full: it may take effect as long as `doubt`.
+pub async fn doubt(conn: &mut PgConnection, id: Uuid, doubt: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update tidewell.version_flights set doubted_until = clock_timestamp() + make_interval(secs => $2) where id = $1",
+    )
+    .bind(id)
+    .bind(doubt.as_secs_f64())
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
 /// Whatever is under way by now was sent by holders that are gone.
-pub(super) async fn doubt(conn: &mut PgConnection, reindex: &Reindex, doubt: Duration) -> Result<(), sqlx::Error> {
+pub(super) async fn doubt_all(conn: &mut PgConnection, reindex: &Reindex, doubt: Duration) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.version_flights set doubted_until = clock_timestamp() + make_interval(secs => $3)
          where index_id = $1 and number = $2 and doubted_until = 'infinity'",
@@ -47,6 +59,15 @@ pub(super) async fn doubt(conn: &mut PgConnection, reindex: &Reindex, doubt: Dur
     .execute(conn)
     .await
     .map(drop)
+}
+
+/// Whether requests to a version are open or in doubt.
+pub async fn is_any_left(pool: &PgPool, (index_id, number): (Uuid, i32)) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from tidewell.version_flights where index_id = $1 and number = $2)")
+        .bind(index_id)
+        .bind(number)
+        .fetch_one(pool)
+        .await
 }
 
 /// Lists the documents of requests that can't be alive any more as changed, so that they are written again; gives the seconds until

@@ -55,7 +55,7 @@ pub async fn take(
         .bind(id)
         .fetch_one(&mut *tx)
         .await?;
-    super::flight::doubt(&mut tx, &reindex, doubt).await?;
+    super::flight::doubt_all(&mut tx, &reindex, doubt).await?;
     tx.commit().await?;
     Ok(Some((Lease { id, fence, term }, reindex)))
 }

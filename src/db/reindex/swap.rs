@@ -105,7 +105,7 @@ pub async fn abandon(
     if !end(&mut tx, lease, status, reason).await? {
         return Ok(());
     }
-    super::flight::doubt(&mut tx, reindex, doubt).await?;
+    super::flight::doubt_all(&mut tx, reindex, doubt).await?;
     if reindex.kind == Kind::Reindex {
         sqlx::query(
             "update tidewell.index_versions set state = 'dropping' where index_id = $1 and number = $2 and state = 'building'",

@@ -5,7 +5,15 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::lease::Lease;
+use super::{lease::Lease, overlay};
+
+/// A flight that is waited for no longer.
+#[derive(Clone, Copy, Debug)]
+pub struct Landed {
+    pub id: Uuid,
+    /// A request of it was not answered in full, and what that carried was sent again: it may still take effect.
+    pub is_in_doubt: bool,
+}
 
 /// Commits which documents a holder is about to write or delete; `None` where it has lost the job.
 pub async fn open(
@@ -31,7 +39,10 @@ pub async fn open(
     .await
 }
 
-/// Removes a flight whose answer has been reconciled.
-pub async fn close(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from tidewell.sync_flights where id = $1").bind(id).execute(conn).await.map(drop)
+/// Removes a flight as it is settled; while a request of it may still take effect, its documents are looked after.
+pub async fn close(conn: &mut PgConnection, job_id: Uuid, landed: Landed) -> Result<(), sqlx::Error> {
+    if landed.is_in_doubt {
+        return overlay::doubt_flight(conn, job_id, landed.id).await;
+    }
+    sqlx::query("delete from tidewell.sync_flights where id = $1").bind(landed.id).execute(conn).await.map(drop)
 }

@@ -6,7 +6,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    flight,
+    flight::{self, Landed},
     lease::{self, Lease},
     overlay,
     settle::{self, Letter},
@@ -128,7 +128,7 @@ pub struct Followed<'a> {
     pub collection: &'a str,
     /// What is known of each document from now on; `None`: it was deleted.
     pub entries: Vec<(&'a str, Option<Entry>)>,
-    pub flight: Uuid,
+    pub flight: Landed,
     pub letters: Vec<Letter>,
     pub healed: Vec<String>,
 }
@@ -140,7 +140,7 @@ pub async fn settle(pool: &PgPool, lease: &Lease, followed: &Followed<'_>) -> Re
         return Ok(false);
     }
     overlay::put(&mut tx, lease.job_id, followed.collection, &followed.entries).await?;
-    flight::close(&mut tx, followed.flight).await?;
+    flight::close(&mut tx, lease.job_id, followed.flight).await?;
     settle::bury(&mut tx, lease.job_id, &followed.letters).await?;
     settle::heal(&mut tx, lease.job_id, &followed.healed).await?;
     tx.commit().await?;

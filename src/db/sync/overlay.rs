@@ -195,10 +195,19 @@ pub async fn is_large(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<b
 /// Turns the flights of a job into doubt of each document that they carried, and makes a look at them due for when they can no longer
 /// take effect. Nobody else may be working on the job.
 pub async fn doubt_flights(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sqlx::Error> {
+    doubt(conn, job_id, None).await
+}
+
+/// As [`doubt_flights`], of one that is settled: what it carried has been sent since, so it need be looked at no sooner than that.
+pub(super) async fn doubt_flight(conn: &mut PgConnection, job_id: Uuid, settled: Uuid) -> Result<(), sqlx::Error> {
+    doubt(conn, job_id, Some(settled)).await
+}
+
+async fn doubt(conn: &mut PgConnection, job_id: Uuid, settled: Option<Uuid>) -> Result<(), sqlx::Error> {
     sqlx::query(
         "with lost as (
              -- The last of its requests may have been sent just now.
-             delete from tidewell.sync_flights where job_id = $1
+             delete from tidewell.sync_flights where job_id = $1 and coalesce(id = $2, true)
              returning collection, document_ids, clock_timestamp() + (doubted_until - opened_at) as doubted_until
          ),
          due as (
@@ -207,14 +216,15 @@ pub async fn doubt_flights(conn: &mut PgConnection, job_id: Uuid) -> Result<(), 
              where job_id = $1 and exists (select from lost where lost.collection = state.collection)
          )
          insert into tidewell.sync_overlay (job_id, collection, document_id, look, doubted_until)
-         select $1, collection, document_id, true, max(doubted_until)
+         select $1, collection, document_id, $2 is null, max(doubted_until)
          from lost cross join lateral unnest(document_ids) as document_id
          group by collection, document_id
          on conflict (job_id, collection, document_id) do update
-         set look = true, changed_at = clock_timestamp(),
+         set look = sync_overlay.look or excluded.look, changed_at = clock_timestamp(),
              doubted_until = greatest(sync_overlay.doubted_until, excluded.doubted_until)",
     )
     .bind(job_id)
+    .bind(settled)
     .execute(conn)
     .await
     .map(drop)

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{
     chunk::{self, Chunk, Place},
-    flight, lease,
-    lease::Lease,
+    flight::{self, Landed},
+    lease::{self, Lease},
     overlay,
 };
 use crate::domain::{signature::signature, sync_entry::Entry};
@@ -52,7 +52,7 @@ pub struct Settlement {
     pub left_over: Vec<(String, Entry)>,
     pub overlay_taken: Vec<String>,
     pub overlay_read_at: DateTime<Utc>,
-    pub flight: Option<Uuid>,
+    pub flight: Option<Landed>,
     pub letters: Vec<Letter>,
     /// Documents of which no letter stands any more.
     pub healed: Vec<String>,
@@ -84,7 +84,7 @@ pub async fn settle(conn: &mut PgConnection, lease: &Lease, settlement: &Settlem
         overlay::remove(&mut tx, job_id, collection, &settlement.overlay_taken, settlement.overlay_read_at).await?;
     }
     if let Some(flight) = settlement.flight {
-        flight::close(&mut tx, flight).await?;
+        flight::close(&mut tx, job_id, flight).await?;
     }
     bury(&mut tx, job_id, &settlement.letters).await?;
     heal(&mut tx, job_id, &settlement.healed).await?;

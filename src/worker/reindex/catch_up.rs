@@ -1,4 +1,4 @@
-//! Importer what has changed in the record since a version was given it.
+//! Importing what has changed in the record since a version was given it.
 //!
 //! One page is written after the other, none beside another: two pages may name the same document, and the later one has to win.
 

@@ -109,10 +109,7 @@ impl Worker {
                 },
             }
         };
-        let held = std::mem::take(&mut *run.held());
-        if held.is_some() {
-            db::lane::release_wanted(&mut *self.pool.acquire().await?, index.id, held.as_ref()).await?;
-        }
+        run.give_back().await?;
         run.conclude(outcome).await?;
         // What was given up is in nobody's way for long.
         drop_versions(self).await
@@ -132,6 +129,18 @@ impl Run<'_> {
 
     fn held(&self) -> MutexGuard<'_, Option<db::lane::Lease>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lanes back, if they are held.
+    async fn give_back(&self) -> Result<(), sqlx::Error> {
+        let held = std::mem::take(&mut *self.held());
+        match held {
+            Some(held) => {
+                let mut conn = self.worker.pool.acquire().await?;
+                db::lane::release_wanted(&mut conn, self.index.id, Some(&held)).await
+            }
+            None => Ok(()),
+        }
     }
 
     async fn work(&self) -> Result<(), Stop> {

@@ -40,13 +40,13 @@ impl Run<'_> {
         loop {
             self.approach(importer).await?;
             self.judge_refused().await?;
-            if self.hold().await? {
-                return self.put_in_place(importer).await;
+            if self.hold().await? && self.put_in_place(importer).await? {
+                return Ok(());
             }
         }
     }
 
-    /// Catches up until little is left, and nothing that was sent by others is in doubt.
+    /// Catches up until little is left, and nothing that was sent is in doubt.
     async fn approach(&self, importer: &Importer<'_>) -> Result<(), Stop> {
         let mut before = i64::MAX;
         for _ in 0..MOST_ROUNDS {
@@ -108,11 +108,16 @@ impl Run<'_> {
         Ok(false)
     }
 
-    /// While the lanes are held: writes the rest, verifies, and makes the version the live one.
-    async fn put_in_place(&self, importer: &Importer<'_>) -> Result<(), Stop> {
+    /// While the lanes are held: writes the rest, verifies, and makes the version the live one; false where the lanes are not held any
+    /// more, for what was written by then is in doubt.
+    async fn put_in_place(&self, importer: &Importer<'_>) -> Result<bool, Stop> {
         let Self { worker, index, reindex, .. } = self;
         let began = Instant::now();
         while self.catch_up(importer, Phase::Swapping).await? > 0 {}
+        if flight::is_any_left(&worker.pool, self.id()).await? {
+            self.give_back().await?;
+            return Ok(false);
+        }
         self.judge_refused().await?;
         self.verify().await?;
         let held = self.held().clone().ok_or(Stop::LeaseLost)?;
@@ -139,6 +144,6 @@ impl Run<'_> {
         histogram!(REINDEX_SWAP_DURATION.name).record(held_for);
         tracing::info!(index_id = %index.id, collection = self.version.collection, held_ms = held_for.as_millis() as u64,
             "swapped the version");
-        Ok(())
+        Ok(true)
     }
 }

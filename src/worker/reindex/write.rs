@@ -1,4 +1,4 @@
-//! Importer documents to a version that is not live: with their vectors, under a flight, judged line by line.
+//! Importing documents to a version that is not live: with their vectors, under a flight, judged line by line.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,11 @@ use crate::{
         lease::{self, Step},
         refusal::{self, Refusal},
     },
-    worker::{import::Importer, payload::push_line, stop::Stop},
+    worker::{
+        import::{Imported, Importer},
+        payload::push_line,
+        stop::Stop,
+    },
 };
 
 /// A document as the record has it.
@@ -28,6 +32,8 @@ pub(super) struct Document {
 pub(super) struct Written {
     ids: Vec<String>,
     flight: Uuid,
+    /// A request was not answered in full, and what it carried sent again.
+    is_in_doubt: bool,
     refused: Vec<Refusal>,
 }
 
@@ -59,12 +65,13 @@ impl Run<'_> {
         let (lines, mut refused) = importer.embed(lines.into_iter().enumerate().collect()).await?;
         let ids: Vec<&str> = documents.iter().map(|document| document.id.as_str()).collect();
         let flight = flight::open(&self.worker.pool, self.lease, self.id(), &ids).await?.ok_or(Stop::LeaseLost)?;
-        let (others, ()) = futures::try_join!(importer.import(lines), async {
+        let (imported, ()) = futures::try_join!(importer.import(lines), async {
             match deleted.is_empty() {
                 true => Ok(()),
                 false => importer.delete(&deleted).await,
             }
         })?;
+        let Imported { refused: others, is_in_doubt } = imported;
         refused.extend(others);
         let refused = refused.into_iter().map(|refused| Refusal {
             document_id: sent[refused.position].to_owned(),
@@ -72,12 +79,12 @@ impl Run<'_> {
             message: refused.message,
         });
         let refused = refused.collect();
-        Ok(Written { ids: ids.into_iter().map(str::to_owned).collect(), flight, refused })
+        Ok(Written { ids: ids.into_iter().map(str::to_owned).collect(), flight, is_in_doubt, refused })
     }
 
     /// Writes down what became of documents, in one transaction.
     pub(super) async fn settle(&self, written: Written, progress: Progress<'_>) -> Result<(), Stop> {
-        let Written { ids, flight, refused } = written;
+        let Written { ids, flight, is_in_doubt, refused } = written;
         let mut tx = self.worker.pool.begin().await?;
         let step = Step { phase: progress.phase, done: ids.len() as i64, position: progress.position };
         if !lease::step(&mut tx, self.lease, step).await? {
@@ -88,7 +95,10 @@ impl Run<'_> {
         if !progress.changed.is_empty() {
             changes::strike(&mut tx, self.id(), progress.changed).await?;
         }
-        flight::close(&mut tx, flight).await?;
+        match is_in_doubt {
+            true => flight::doubt(&mut tx, flight, self.worker.reindex_doubt()).await?,
+            false => flight::close(&mut tx, flight).await?,
+        }
         Ok(tx.commit().await?)
     }
 }

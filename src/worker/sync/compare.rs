@@ -126,8 +126,8 @@ impl Comparison<'_> {
             piece.entries.push((row.id, before));
             return true;
         }
-        // What is in doubt may be there.
-        let before = before.or(look.then_some(Entry { hash: 0, standing: Standing::Written }));
+        // Of what is in doubt another row than the last one may be there, whatever became of that.
+        let before = if look { Some(Entry { hash: 0, standing: Standing::Written }) } else { before };
         match row.document {
             Document::Made(document) => {
                 if look || before.is_some_and(Entry::is_refused) {
@@ -145,7 +145,7 @@ impl Comparison<'_> {
                     message: fault.message,
                     attempts: 1,
                 });
-                piece.entries.push((row.id, Entry::refused(before, row.hash, false)));
+                piece.entries.push((row.id, Entry::refused(before, row.hash)));
             }
             // Read by its key alone, and wanted by nobody: that it is not known is made good by the reader.
             Document::Unmade => debug_assert!(false, "a row that is wanted has a document"),
@@ -206,7 +206,7 @@ mod tests {
     use proptest::{collection::btree_map, prelude::*};
 
     use super::*;
-    use crate::db::sync::chunk::Chunk;
+    use crate::{db::sync::chunk::Chunk, source::RowFault};
 
     /// Keys of rows, and what they hold.
     type Table = BTreeMap<u8, u64>;
@@ -315,6 +315,25 @@ mod tests {
 
     fn tables() -> impl Strategy<Value = Vec<Table>> {
         proptest::collection::vec(btree_map(0..40u8, 1..4u64, 0..30), 1..5)
+    }
+
+    #[test]
+    fn of_a_marked_document_something_may_be_there_though_the_last_row_was_refused() {
+        let refused = Entry { hash: 1, standing: Standing::Refused };
+        let marked = Known { entry: None, look: true, is_doubted: false };
+        for (documents, standing) in
+            [(HashMap::new(), Standing::Refused), (HashMap::from([(id(1), marked)]), Standing::RefusedOver)]
+        {
+            let overlay = Overlay { documents, read_at: DateTime::UNIX_EPOCH };
+            let place = Place { generation: 1, ordinal: 0 };
+            let mut comparison = Comparison { place, overlay: &overlay, seen: &mut HashSet::new() };
+            let expected = HashMap::from([(id(1), refused)]);
+            let mut region = Region { places: vec![place], upper: None, expected, is_cut: false };
+            let fault = RowFault { code: "unfit_value", message: String::new() };
+            let row = Row { document: Document::Impossible(fault), ..row((1, 2)) };
+            let piece = comparison.compare(&mut region, vec![row], true);
+            assert_eq!(piece.entries, [(id(1), Entry { hash: 2, standing })]);
+        }
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     count_rows,
-    import::{Importer, Refusal},
+    import::{Imported, Importer, Refusal},
     run::Turn,
     stop::Stop,
 };
@@ -21,7 +21,7 @@ use crate::{
     db::{
         self,
         sync::{
-            flight,
+            flight::{self, Landed},
             job::{self, Job},
             lease::Lease,
             live::{self, Followed, Lag},
@@ -317,12 +317,12 @@ impl<'a> Following<'a> {
                 }
             }
         }
-        let refused = self.importer.upsert(&documents).await?;
+        let Imported { refused, is_in_doubt } = self.importer.upsert(&documents).await?;
         let not_taken = refused.len() as i64;
         if !deleted.is_empty() {
             self.importer.delete(&deleted).await?;
         }
-        for Refusal { position, code, message, attempts, .. } in refused {
+        for Refusal { position, code, message, attempts } in refused {
             let (id, entry) = &mut entries[places[position]];
             // What was there before is not looked up: it may be there.
             *entry = entry.map(|entry| Entry { standing: Standing::RefusedOver, ..entry });
@@ -336,6 +336,7 @@ impl<'a> Following<'a> {
                 .map(|(id, _)| (*id).to_owned()),
         );
         let (read, sent, refused) = (found.len() as i64, documents.len() as i64, letters.len() as i64);
+        let flight = Landed { id: flight, is_in_doubt };
         let followed = Followed { collection: &collection, entries, flight, letters, healed };
         if !live::settle(&self.worker.pool, self.lease, &followed).await? {
             return Err(End::Stop(Stop::LeaseLost));

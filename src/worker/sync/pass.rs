@@ -11,14 +11,14 @@ use uuid::Uuid;
 use super::{
     compare::Piece,
     count_rows,
-    import::{Importer, Refusal},
+    import::{Imported, Importer, Refusal},
     scan::Scan,
     stop::Stop,
 };
 use crate::{
     db::sync::{
         chunk::Chunk,
-        flight,
+        flight::{self, Landed},
         lease::Lease,
         settle::{self, Counts, Letter, Settlement},
     },
@@ -103,20 +103,20 @@ impl Pass<'_> {
         };
         let documents: Vec<&str> = writes.iter().map(|write| write.document.as_str()).collect();
         let deleted: Vec<&str> = deletes.iter().map(String::as_str).collect();
-        let refused = futures::try_join!(self.importer.upsert(&documents), async {
+        let (imported, ()) = futures::try_join!(self.importer.upsert(&documents), async {
             match deleted.is_empty() {
                 true => Ok(()),
                 false => self.importer.delete(&deleted).await,
             }
-        })?
-        .0;
+        })?;
+        let Imported { refused, is_in_doubt } = imported;
         counts.imported += (writes.len() - refused.len()) as i64;
         counts.failed += refused.len() as i64;
         counts.deleted += deletes.len() as i64;
-        for Refusal { position, code, message, attempts, may_be_there } in refused {
+        for Refusal { position, code, message, attempts } in refused {
             let write = &writes[position];
             let (id, entry) = &mut entries[write.entry];
-            *entry = Entry::refused(write.before, entry.hash, may_be_there);
+            *entry = Entry::refused(write.before, entry.hash);
             healed.retain(|healed| healed != id);
             let document = Some(write.document.clone());
             letters.push(Letter { document_id: id.clone(), document, code, message, attempts });
@@ -131,7 +131,7 @@ impl Pass<'_> {
             left_over: piece.left_over,
             overlay_taken: piece.overlay_taken,
             overlay_read_at: piece.overlay_read_at,
-            flight,
+            flight: flight.map(|id| Landed { id, is_in_doubt }),
             letters,
             healed,
             counts,

@@ -6,3 +6,4 @@
 
 pub mod lane;
 pub mod swap;
+pub mod sync;

@@ -17,6 +17,8 @@ pub enum Rule {
     ChangesOfTheirVersion,
     /// Requests of a lost holder are waited for, and their documents written again, before the version is put in place.
     Doubt,
+    /// So are those that were given up and sent again.
+    GivenUp,
     /// The version is put in place by who has the leases of all lanes.
     Lanes,
     /// A lane reads where it writes under its lease.
@@ -59,6 +61,7 @@ struct Request {
     from: Who,
     to: Collection,
     version: Version,
+    is_given_up: bool,
     is_answered: bool,
 }
 
@@ -82,7 +85,10 @@ enum Swapper {
         listed: Option<Version>,
     },
     Sent {
+        version: Version,
         listed: Option<Version>,
+        /// A request of it was given up.
+        has_lost: bool,
     },
 }
 
@@ -106,6 +112,8 @@ pub struct State {
     swappers: [Swapper; 2],
     /// The version flights of each worker of the reindex that are not closed.
     flights: [bool; 2],
+    /// Those of them that are settled, though a request of theirs was given up.
+    settled: [bool; 2],
     requests: Vec<Request>,
     /// A drain was lost with its request: its flight is in doubt.
     lane_doubt: bool,
@@ -122,9 +130,13 @@ pub enum Action {
     TakeReindex(usize),
     ReadRecord(usize),
     SendRecord(usize),
+    /// Waits no longer, and sends it again.
+    SendAgain(usize),
     SettleRecord(usize),
     /// Takes the lane, which it has asked for.
     TakeLane(usize),
+    /// What it has written meanwhile is in doubt.
+    GiveLaneBack(usize),
     PutInPlace(usize),
     LoseSwapper(usize),
     ExpireLane,
@@ -156,6 +168,7 @@ impl Model for Swap {
             is_reindex_leased: false,
             swappers: [Swapper::Away; 2],
             flights: [false; 2],
+            settled: [false; 2],
             requests: vec![],
             lane_doubt: false,
             faults_left: self.faults,

@@ -36,6 +36,11 @@ fn a_lost_copy_that_nobody_waits_for_lands_in_the_live_version() {
 }
 
 #[test]
+fn a_copy_that_was_given_up_and_sent_again_lands_in_the_live_version() {
+    break_rule(Rule::GivenUp, 1, 1, LOST);
+}
+
+#[test]
 fn a_version_that_is_put_in_place_beside_a_writing_lane_misses_its_write() {
     break_rule(Rule::Lanes, 1, 0, FILLED);
 }

@@ -1,6 +1,6 @@
 //! Who can do what, and what it does.
 
-use super::{Action, Collection, Drain, Request, Rule, State, Swap, Swapper, Who};
+use super::{Action, Collection, Drain, Request, Rule, State, Swap, Swapper, Version, Who};
 
 pub(super) fn enabled(swap: &Swap, state: &State, actions: &mut Vec<Action>) {
     draining(state, actions);
@@ -18,12 +18,11 @@ pub(super) fn enabled(swap: &Swap, state: &State, actions: &mut Vec<Action>) {
         if !request.is_answered {
             actions.push(Action::Land(n));
         }
-        if !is_awaited(state, request.from) {
+        if !is_awaited(state, request) {
             actions.push(Action::Vanish(n));
         }
     }
-    let is_lost = |from| !is_awaited(state, from) && !state.requests.iter().any(|request| request.from == from);
-    if state.lane_doubt && is_lost(Who::Drain) {
+    if state.lane_doubt && !state.requests.iter().any(|request| request.from == Who::Drain) {
         actions.push(Action::ReadBack);
     }
 }
@@ -37,8 +36,9 @@ fn is_at_work(state: &State) -> bool {
     }
 }
 
-fn is_awaited(state: &State, from: Who) -> bool {
-    match from {
+fn is_awaited(state: &State, request: &Request) -> bool {
+    match request.from {
+        _ if request.is_given_up => false,
         Who::Drain => matches!(state.drain, Drain::Sent(_)),
         Who::Swapper(n) => matches!(state.swappers[n], Swapper::Sent { .. }),
     }
@@ -66,25 +66,28 @@ fn draining(state: &State, actions: &mut Vec<Action>) {
 
 fn swapping(swap: &Swap, state: &State, n: usize, actions: &mut Vec<Action>) {
     let is_mine = state.lane == Some(Who::Swapper(n)) && state.is_lane_leased;
+    let has_doubt = state.flights[n] || state.settled[n];
     let is_first = n == 0 || state.swappers[0] != Swapper::Away || state.flights[0];
     match state.swappers[n] {
-        Swapper::Away
-            if !state.is_reindex_leased && state.live == Collection::Former && is_first && !state.flights[n] =>
-        {
+        Swapper::Away if !state.is_reindex_leased && state.live == Collection::Former && is_first && !has_doubt => {
             actions.push(Action::TakeReindex(n));
         }
         Swapper::Away => {}
         Swapper::Looking if !state.is_copied || state.listed.is_some() => actions.push(Action::ReadRecord(n)),
         Swapper::Looking => {
-            let others = state.flights[1 - n] && swap.keeps(Rule::Doubt);
-            if is_mine || !swap.keeps(Rule::Lanes) {
+            let others = (state.flights[1 - n] || state.settled[1 - n]) && swap.keeps(Rule::Doubt);
+            let own = state.settled[n] && swap.keeps(Rule::GivenUp);
+            if own && is_mine {
+                actions.push(Action::GiveLaneBack(n));
+            } else if is_mine || !swap.keeps(Rule::Lanes) {
                 actions.push(Action::PutInPlace(n));
-            } else if !others && !state.is_lane_leased {
+            } else if !others && !own && !state.is_lane_leased {
                 actions.push(Action::TakeLane(n));
             }
         }
         Swapper::Read { .. } => actions.push(Action::SendRecord(n)),
         Swapper::Sent { .. } if is_answered(state, Who::Swapper(n)) => actions.push(Action::SettleRecord(n)),
+        Swapper::Sent { .. } if state.faults_left > 0 => actions.push(Action::SendAgain(n)),
         Swapper::Sent { .. } => {}
     }
     if state.swappers[n] != Swapper::Away && state.faults_left > 0 {
@@ -92,8 +95,9 @@ fn swapping(swap: &Swap, state: &State, n: usize, actions: &mut Vec<Action>) {
     }
     let is_alive = state.requests.iter().any(|request| request.from == Who::Swapper(n));
     // Who has the reindex looks for them between two requests of its own.
-    let is_looked_for = state.reindex.is_some_and(|holder| holder != n && state.swappers[holder] == Swapper::Looking);
-    if state.flights[n] && is_looked_for && !is_alive {
+    let holder = state.reindex.filter(|holder| state.swappers[*holder] == Swapper::Looking);
+    let is_lost = state.settled[n] || state.flights[n] && holder != Some(n);
+    if is_lost && holder.is_some() && !is_alive {
         actions.push(Action::Outlive(n));
     }
 }
@@ -112,7 +116,8 @@ pub(super) fn take(swap: &Swap, state: &mut State, action: Action) {
                 return state.drain = Drain::Idle;
             }
             state.is_lane_leased = true;
-            state.requests.push(Request { from: Who::Drain, to, version: state.record + 1, is_answered: false });
+            let version = state.record + 1;
+            state.requests.push(Request { from: Who::Drain, to, version, is_given_up: false, is_answered: false });
             state.drain = Drain::Sent(to);
         }
         Action::SettleWrite => settle_write(swap, state),
@@ -135,11 +140,20 @@ pub(super) fn take(swap: &Swap, state: &mut State, action: Action) {
                 return state.swappers[n] = Swapper::Away;
             }
             state.flights[n] = true;
-            state.requests.push(Request { from: Who::Swapper(n), to: Collection::New, version, is_answered: false });
-            state.swappers[n] = Swapper::Sent { listed };
+            send_record(state, n, version);
+            state.swappers[n] = Swapper::Sent { version, listed, has_lost: false };
+        }
+        Action::SendAgain(n) => {
+            let Swapper::Sent { version, listed, .. } = state.swappers[n] else { return };
+            state.faults_left -= 1;
+            let own = state.requests.iter_mut().filter(|request| request.from == Who::Swapper(n));
+            own.for_each(|request| request.is_given_up = true);
+            send_record(state, n, version);
+            state.swappers[n] = Swapper::Sent { version, listed, has_lost: true };
         }
         Action::SettleRecord(n) => settle_record(swap, state, n),
         Action::TakeLane(n) => (state.lane, state.is_lane_leased) = (Some(Who::Swapper(n)), true),
+        Action::GiveLaneBack(_) => (state.lane, state.is_lane_leased) = (None, false),
         Action::PutInPlace(n) => {
             let holds_lane = state.lane == Some(Who::Swapper(n)) || !swap.keeps(Rule::Lanes);
             if state.reindex == Some(n) && holds_lane {
@@ -166,22 +180,28 @@ pub(super) fn take(swap: &Swap, state: &mut State, action: Action) {
             state.is_reindex_leased = false;
         }
         Action::Land(n) => {
-            let Request { from, to, version, .. } = state.requests[n];
-            state.held[to as usize] = version;
-            match is_awaited(state, from) {
+            let request = state.requests[n];
+            state.held[request.to as usize] = request.version;
+            match is_awaited(state, &request) {
                 true => state.requests[n].is_answered = true,
                 false => _ = state.requests.remove(n),
             }
         }
         Action::Vanish(n) => _ = state.requests.remove(n),
         Action::Outlive(n) => {
-            state.flights[n] = false;
+            state.settled[n] = false;
+            state.flights[n] &= state.reindex == Some(n);
             if swap.keeps(Rule::Doubt) {
                 state.listed = state.listed.or(Some(0));
             }
         }
         Action::ReadBack => state.lane_doubt = false,
     }
+}
+
+fn send_record(state: &mut State, n: usize, version: Version) {
+    let (from, to) = (Who::Swapper(n), Collection::New);
+    state.requests.push(Request { from, to, version, is_given_up: false, is_answered: false });
 }
 
 /// Moves the write into the record and lists it for the version that is not live.
@@ -201,12 +221,13 @@ fn settle_write(swap: &Swap, state: &mut State) {
 }
 
 fn settle_record(swap: &Swap, state: &mut State, n: usize) {
-    let Swapper::Sent { listed } = state.swappers[n] else { return };
-    state.requests.retain(|request| request.from != Who::Swapper(n));
+    let Swapper::Sent { listed, has_lost, .. } = state.swappers[n] else { return };
+    state.requests.retain(|request| request.from != Who::Swapper(n) || request.is_given_up);
     if state.reindex != Some(n) {
         return state.swappers[n] = Swapper::Away;
     }
     state.flights[n] = false;
+    state.settled[n] |= has_lost && swap.keeps(Rule::GivenUp);
     state.is_copied = true;
     if state.listed == listed || !swap.keeps(Rule::ChangesOfTheirVersion) {
         state.listed = None;
