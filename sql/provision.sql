@@ -897,6 +897,29 @@ end if;
 end
 $provision$;
 
+do $provision$
+begin
+if not exists (select from public._sqlx_migrations where version = 11) then
+execute $migration$-- The last number that a collection of the job was given. None is given twice: a late request to delete one could meet another.
+alter table tidewell.sync_states add column last_number bigint not null default 0;
+
+update tidewell.sync_states as state
+set last_number = (
+    select coalesce(max(substring(name from '_v([0-9]{1,18})$')::bigint), 0)
+    from (select state.collection as name
+          union select state.previous_collection
+          union select collection from tidewell.sync_overlay where job_id = state.job_id
+          union select position.collection
+          from tidewell.sync_positions as position
+          join public.typesense_sync_runs as run on run.id = position.run_id
+          where run.job_id = state.job_id) as named);
+$migration$;
+insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
+values (11, 'sync numbers', true, decode('10761b0620735b63ace68caf62a7eab7146e298a2b40183cdf9c61bc645e5c9b16ef4602addd0d4b116b2d73ff1105fa', 'hex'), 0);
+end if;
+end
+$provision$;
+
 create schema if not exists apalis;
 
 create table if not exists apalis._sqlx_migrations (

@@ -17,7 +17,7 @@ pub async fn open(
     sqlx::query_scalar(
         "insert into tidewell.version_flights (id, index_id, number, fence, document_ids)
          select $1, $2, $3, fence, $5 from tidewell.reindexes
-         where id = $4 and fence = $6 and status = 'running' and leased_until > clock_timestamp()
+         where id = $4 and fence = $6 and status = 'running' and leased_until > clock_timestamp() for update
          returning id",
     )
     .bind(Uuid::now_v7())
@@ -70,10 +70,18 @@ pub async fn is_any_left(pool: &PgPool, (index_id, number): (Uuid, i32)) -> Resu
         .await
 }
 
-/// Lists the documents of requests that can't be alive any more as changed, so that they are written again; gives the seconds until
-/// the last of the others can't, `None` where there are no others. The caller renews the lease in the same transaction: what
+/// What is in doubt about a version.
+#[derive(Clone, Copy, Debug)]
+pub struct Doubt {
+    /// Some of it has ended: what it was about is to be written again.
+    pub has_ended: bool,
+    /// Seconds until the last of the others ends; `None` where there are no others.
+    pub lasts: Option<f64>,
+}
+
+/// Lists the documents of requests that can't be alive any more as changed, so that they are written again. The caller renews the lease in the same transaction: what
 /// a former holder listed could meet a change of the same document that its successor has just written, and be struck off with it.
-pub async fn outlive(conn: &mut PgConnection, version: (Uuid, i32)) -> Result<Option<f64>, sqlx::Error> {
+pub async fn outlive(conn: &mut PgConnection, version: (Uuid, i32)) -> Result<Doubt, sqlx::Error> {
     let outlived: Vec<Vec<String>> = sqlx::query_scalar(
         "delete from tidewell.version_flights
          where index_id = $1 and number = $2 and doubted_until <= clock_timestamp() returning document_ids",
@@ -85,7 +93,7 @@ pub async fn outlive(conn: &mut PgConnection, version: (Uuid, i32)) -> Result<Op
     if !outlived.is_empty() {
         changes::add(&mut *conn, version, &outlived.concat()).await?;
     }
-    sqlx::query_scalar(
+    let lasts = sqlx::query_scalar(
         "select extract(epoch from max(doubted_until) - clock_timestamp())::double precision
          from tidewell.version_flights
          where index_id = $1 and number = $2 and doubted_until < 'infinity'",
@@ -93,5 +101,6 @@ pub async fn outlive(conn: &mut PgConnection, version: (Uuid, i32)) -> Result<Op
     .bind(version.0)
     .bind(version.1)
     .fetch_one(conn)
-    .await
+    .await?;
+    Ok(Doubt { has_ended: !outlived.is_empty(), lasts })
 }

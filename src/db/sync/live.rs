@@ -139,7 +139,7 @@ pub async fn settle(pool: &PgPool, lease: &Lease, followed: &Followed<'_>) -> Re
     if !lease::renew(&mut tx, lease).await? {
         return Ok(false);
     }
-    overlay::put(&mut tx, lease.job_id, followed.collection, &followed.entries).await?;
+    overlay::put(&mut tx, lease.job_id, followed.collection, followed.flight.id, &followed.entries).await?;
     flight::close(&mut tx, lease.job_id, followed.flight).await?;
     settle::bury(&mut tx, lease.job_id, &followed.letters).await?;
     settle::heal(&mut tx, lease.job_id, &followed.healed).await?;

@@ -80,27 +80,30 @@ pub async fn remove(
     .map(drop)
 }
 
-/// Notes what was sent of documents beside a pass; `None`: they were deleted.
+/// Notes what a flight sent of documents beside a pass; `None`: they were deleted. What came up about them since it was opened stays.
 pub async fn put(
     conn: &mut PgConnection,
     job_id: Uuid,
     collection: &str,
+    flight: Uuid,
     entries: &[(&str, Option<Entry>)],
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<&str> = entries.iter().map(|(id, _)| *id).collect();
     let packed: Vec<Option<Vec<u8>>> =
         entries.iter().map(|(_, entry)| entry.map(|entry| entry.pack().to_vec())).collect();
     sqlx::query(
-        "insert into tidewell.sync_overlay (job_id, collection, document_id, entry)
-         select $1, $2, * from unnest($3::text[], $4::bytea[])
+        "insert into tidewell.sync_overlay (job_id, collection, changed_at, document_id, entry)
+         select $1, $2, opened_at, sent.* from tidewell.sync_flights, unnest($3::text[], $4::bytea[]) as sent where id = $5
          on conflict (job_id, collection, document_id) do update
-         set entry = excluded.entry, look = false, changed_at = clock_timestamp(),
-             doubted_until = case when sync_overlay.doubted_until > clock_timestamp() then sync_overlay.doubted_until end",
+         set entry = excluded.entry, changed_at = clock_timestamp(),
+             look = sync_overlay.look and sync_overlay.changed_at > excluded.changed_at,
+             doubted_until = case when sync_overlay.doubted_until > excluded.changed_at then sync_overlay.doubted_until end",
     )
     .bind(job_id)
     .bind(collection)
     .bind(ids)
     .bind(packed)
+    .bind(flight)
     .execute(conn)
     .await
     .map(drop)

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::state;
+
 /// A run's place in its pass over the source.
 #[derive(Clone, Debug, FromRow)]
 pub struct Position {
@@ -90,16 +92,15 @@ pub async fn leftovers(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx:
     .await
 }
 
-/// Forgets such a collection, but not which of its documents are in doubt: as long as that is known, no other takes its name.
+/// Forgets such a collection, with all that is known of it.
 pub async fn forget_leftover(conn: &mut PgConnection, job_id: Uuid, collection: &str) -> Result<(), sqlx::Error> {
-    for statement in [
+    sqlx::query(
         "delete from tidewell.sync_positions as position using public.typesense_sync_runs as run
          where run.id = position.run_id and run.job_id = $1 and run.finished_at is not null and position.collection = $2",
-        "delete from tidewell.sync_chunks where job_id = $1 and collection = $2",
-        "delete from tidewell.sync_overlay
-         where job_id = $1 and collection = $2 and coalesce(doubted_until <= clock_timestamp(), true)",
-    ] {
-        sqlx::query(statement).bind(job_id).bind(collection).execute(&mut *conn).await?;
-    }
-    Ok(())
+    )
+    .bind(job_id)
+    .bind(collection)
+    .execute(&mut *conn)
+    .await?;
+    state::forget(conn, job_id, collection).await
 }

@@ -273,6 +273,7 @@ pub async fn cancel(pool: &PgPool, job_id: Uuid) -> Result<Option<Run>, sqlx::Er
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(ended) = run.as_ref().filter(|run| run.status.has_ended()) {
+        super::overlay::doubt_flights(&mut tx, job_id).await?;
         put_off_repair(&mut tx, job_id).await?;
         position::end(&mut tx, ended.id).await?;
         sqlx::query(
@@ -359,7 +360,9 @@ async fn put_off_repair(conn: &mut PgConnection, job_id: Uuid) -> Result<(), sql
         "update tidewell.sync_states as state
          set repair_at = (select greatest(max(doubted_until), clock_timestamp() + interval '5 minutes')
                           from tidewell.sync_overlay as overlay
-                          where overlay.job_id = state.job_id and (look or doubted_until is not null) having count(*) > 0)
+                          where overlay.job_id = state.job_id and overlay.collection = state.collection
+                            and (look or doubted_until is not null)
+                          having count(*) > 0)
          where job_id = $1",
     )
     .bind(job_id)

@@ -183,14 +183,17 @@ async fn advance(conn: &mut PgConnection, job_id: Uuid, settlement: &Settlement)
     .map(drop)
 }
 
-/// Notes the end of a pass: the moment that the next one may begin from, and when documents in doubt are due.
+/// Notes the end of a pass: the moment that the next one may begin from, and when documents in doubt are due. A repair that leaves some
+/// is not followed by another one at once: maybe they never get an answer.
 pub async fn end_pass(conn: &mut PgConnection, lease: &Lease, run_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_states as state
          set cursor_since = position.cursor_since, mapping = position.mapping,
-             repair_at = (select coalesce(max(doubted_until), clock_timestamp()) from tidewell.sync_overlay as overlay
+             repair_at = (select greatest(max(doubted_until), clock_timestamp() + case run.trigger_source
+                                                 when 'repair' then interval '5 minutes' else interval '0' end)
+                          from tidewell.sync_overlay as overlay
                           where overlay.job_id = state.job_id and overlay.collection = position.collection having count(*) > 0)
-         from tidewell.sync_positions as position
+         from tidewell.sync_positions as position join public.typesense_sync_runs as run on run.id = position.run_id
          where state.job_id = $1 and state.fence = $2 and position.run_id = $3",
     )
     .bind(lease.job_id)

@@ -23,6 +23,8 @@ pub struct State {
     pub fingerprint: Option<Json<Value>>,
     pub generation: i64,
     pub cursor_since: Option<DateTime<Utc>>,
+    /// The last number that a collection was given; none is given twice.
+    pub last_number: i64,
 }
 
 impl State {
@@ -38,7 +40,8 @@ impl State {
 /// The state of a job; `None` before anybody has worked on it.
 pub async fn find(pool: &PgPool, job_id: Uuid) -> Result<Option<State>, sqlx::Error> {
     sqlx::query_as(
-        "select backend, collection, previous_collection, owns_collection, mapping, fingerprint, generation, cursor_since
+        "select backend, collection, previous_collection, owns_collection, mapping, fingerprint, generation, cursor_since,
+                last_number
          from tidewell.sync_states where job_id = $1",
     )
     .bind(job_id)
@@ -73,17 +76,14 @@ pub async fn set_collection(
     .map(drop)
 }
 
-/// The collections of which a job knows anything.
-pub async fn collections(pool: &PgPool, job_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "select collection from tidewell.sync_states where job_id = $1 and collection is not null
-         union select previous_collection from tidewell.sync_states where job_id = $1 and previous_collection is not null
-         union select collection from tidewell.sync_chunks where job_id = $1
-         union select collection from tidewell.sync_overlay where job_id = $1",
-    )
-    .bind(job_id)
-    .fetch_all(pool)
-    .await
+/// Notes that a collection was given this number.
+pub async fn note_number(conn: &mut PgConnection, job_id: Uuid, number: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("update tidewell.sync_states set last_number = greatest(last_number, $2) where job_id = $1")
+        .bind(job_id)
+        .bind(number)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// Notes that a new collection has taken the old one's place, which is kept.

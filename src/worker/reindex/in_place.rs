@@ -1,5 +1,7 @@
 //! Adding optional fields to the collection that is live: Typesense indexes what documents have of them, and nothing else changes.
 
+use serde_json::Value;
+
 use super::Run;
 use crate::{db::reindex::swap, worker::stop::Stop};
 
@@ -11,9 +13,16 @@ impl Run<'_> {
         let gone = || Stop::Pause(format!("the collection {} is gone", version.collection));
         let caught_up = worker.typesense.caught_up(&version.collection).await?.ok_or_else(gone)?;
         let found = caught_up.collection(&version.collection).await?.ok_or_else(gone)?;
-        // Some may be there: whoever was at it before did not live to say so.
-        let missing: Vec<_> =
-            wanted.iter().filter(|field| found.fields.iter().all(|had| had["name"] != field["name"])).collect();
+        // Some may be there: whoever was at it before did not live to say so, or was told to stop when Typesense had begun.
+        let had = |field: &Value| found.fields.iter().find(|had| had["name"] == field["name"]);
+        let (known, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|field| had(field).is_some());
+        let kind = |field: &Value| (field["type"].clone(), field["facet"].as_bool().unwrap_or(false));
+        if let Some(other) = known.into_iter().find(|field| had(field).is_some_and(|had| kind(had) != kind(field))) {
+            return Err(Stop::Fail(format!(
+                "the collection has a field {} already, of another type or facet: ask for a new version (`rebuild`), which has none",
+                other["name"]
+            )));
+        }
         if !missing.is_empty() {
             worker.typesense.add_fields(&version.collection, &missing).await?;
         }

@@ -10,14 +10,14 @@ mod swap;
 mod verify;
 mod write;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
 use tidewell_jobs::{Failure, RunReindex};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
 use uuid::Uuid;
 
 pub(super) use self::{aliases::mend_aliases, drop::drop_versions};
@@ -127,20 +127,13 @@ impl Run<'_> {
         (self.index.id, self.version.number)
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<db::lane::Lease>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives the lanes back, if they are held.
     async fn give_back(&self) -> Result<(), sqlx::Error> {
-        let held = std::mem::take(&mut *self.held());
-        match held {
-            Some(held) => {
-                let mut conn = self.worker.pool.acquire().await?;
-                db::lane::release_wanted(&mut conn, self.index.id, Some(&held)).await
-            }
-            None => Ok(()),
+        let mut held = self.held.lock().await;
+        if let Some(lanes) = held.take() {
+            db::lane::release_wanted(&mut *self.worker.pool.acquire().await?, self.index.id, Some(&lanes)).await?;
         }
+        Ok(())
     }
 
     async fn work(&self) -> Result<(), Stop> {
@@ -202,10 +195,11 @@ impl Run<'_> {
 
     /// Renews the lease, and those of lanes that are held; `None` where one is lost, else whether somebody has asked for the end.
     async fn renew(&self) -> Result<Option<bool>, sqlx::Error> {
-        let held = self.held().clone();
+        // Not given back meanwhile: what is renewed after that is held by nobody.
+        let held = self.held.lock().await;
         let mut tx = self.worker.pool.begin().await?;
         let renewed = lease::renew(&mut tx, self.lease).await?;
-        let is_lost = match &held {
+        let is_lost = match &*held {
             Some(held) => !db::lane::renew_wanted(&mut tx, held).await?,
             None => false,
         };

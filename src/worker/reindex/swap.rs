@@ -15,7 +15,11 @@ use super::Run;
 use crate::{
     db::{
         self,
-        reindex::{Phase, flight, refusal, swap},
+        reindex::{
+            Phase,
+            flight::{self, Doubt},
+            refusal, swap,
+        },
     },
     metrics::REINDEX_SWAP_DURATION,
     worker::{import::Importer, stop::Stop},
@@ -56,26 +60,36 @@ impl Run<'_> {
             }
             before = changed;
         }
+        let mut doubts = 0;
         loop {
-            let in_doubt = self.outlive().await?;
+            let Doubt { has_ended, lasts } = self.outlive().await?;
             let collection = &self.version.collection;
             let flying = db::flight::is_collection_in_doubt(&self.worker.pool, self.index.id, collection).await?;
-            if in_doubt.is_none() && !flying {
+            if !has_ended && lasts.is_none() && !flying {
                 return Ok(());
             }
-            tracing::debug!(reindex_id = %self.reindex.id, ?in_doubt, flying, "requests are in doubt");
-            tokio::time::sleep(Duration::from_secs_f64(in_doubt.unwrap_or(0.5).clamp(0.05, 0.5))).await;
+            doubts += usize::from(has_ended);
+            if doubts > MOST_ROUNDS {
+                return Err(Stop::Fail(format!(
+                    "again and again imports into {collection} were not answered in full, so that what it holds is not known: see \
+                     what stands between Tidewell and Typesense, then ask for this once more"
+                )));
+            }
+            tracing::debug!(reindex_id = %self.reindex.id, has_ended, ?lasts, flying, "requests are in doubt");
+            if !has_ended {
+                tokio::time::sleep(Duration::from_secs_f64(lasts.unwrap_or(0.5).clamp(0.05, 0.5))).await;
+            }
             self.catch_up(importer, Phase::CatchingUp).await?;
         }
     }
 
-    /// Has written again what lost requests carried, once they can't be alive any more; gives the seconds until the others can't.
-    async fn outlive(&self) -> Result<Option<f64>, Stop> {
+    /// Lists what lost requests carried, once they can't be alive any more.
+    async fn outlive(&self) -> Result<Doubt, Stop> {
         let mut tx = self.worker.pool.begin().await?;
         db::reindex::lease::renew(&mut tx, self.lease).await?.ok_or(Stop::LeaseLost)?;
-        let in_doubt = flight::outlive(&mut tx, self.id()).await?;
+        let doubt = flight::outlive(&mut tx, self.id()).await?;
         tx.commit().await?;
-        Ok(in_doubt)
+        Ok(doubt)
     }
 
     /// Gives up where the version refuses more than it may.
@@ -99,7 +113,7 @@ impl Run<'_> {
         while Instant::now() < until {
             let leased = db::lane::lease_all(&worker.pool, index.id, &worker.options.name, lease.term).await?;
             if leased.is_some() {
-                *self.held() = leased;
+                *self.held.lock().await = leased;
                 return Ok(true);
             }
             tokio::time::sleep(AGAIN).await;
@@ -120,7 +134,7 @@ impl Run<'_> {
         }
         self.judge_refused().await?;
         self.verify().await?;
-        let held = self.held().clone().ok_or(Stop::LeaseLost)?;
+        let held = self.held.lock().await.clone().ok_or(Stop::LeaseLost)?;
         let mut tx = worker.pool.begin().await?;
         if !db::lane::renew_wanted(&mut tx, &held).await? || !swap::swap(&mut tx, self.lease, reindex).await? {
             return Err(Stop::LeaseLost);

@@ -7,12 +7,7 @@
 use uuid::Uuid;
 
 use super::stop::Stop;
-use crate::{
-    db::sync::state::State,
-    domain::sync_job::{Spec, Strategy},
-    sync::Plan,
-    typesense,
-};
+use crate::{db::sync::state::State, domain::sync_job::Spec, sync::Plan, typesense};
 
 /// Where a run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +30,13 @@ impl Target {
 
 /// Decides where a run writes, and makes the collection.
 ///
-/// `builds_anew`: a new one, whatever the strategy. `known` are the names of which anything is known: none of them is given to another collection.
+/// `builds_anew`: a new one, also where there is one.
 pub(super) async fn choose(
     typesense: &typesense::Client,
     spec: &Spec,
     builds_anew: bool,
     plan: &Plan,
     state: &State,
-    known: &[String],
 ) -> Result<Target, Stop> {
     let name = &spec.collection_name;
     if let Some(collection) = &state.collection {
@@ -53,10 +47,10 @@ pub(super) async fn choose(
             find_by_name(typesense, name, collection).await?;
         }
         match (is_there, state.owns_collection) {
-            (true, true) if is_same && spec.sync_strategy == Strategy::Upsert && !builds_anew => {
+            (true, true) if is_same && !builds_anew => {
                 return Ok(Target::Live { collection: collection.clone() });
             }
-            (true, true) => return beside(typesense, name, plan, known).await,
+            (true, true) => return beside(typesense, name, plan, state).await,
             // What it holds of others can't be built anew; hashes of another mapping make all rows count as changed.
             (true, false) if collection == name => {
                 judge_shared(spec)?;
@@ -67,7 +61,7 @@ pub(super) async fn choose(
     }
     if let Some(caught_up) = typesense.caught_up(name).await? {
         if caught_up.collection(name).await?.is_some() {
-            if builds_anew || spec.sync_strategy == Strategy::Full {
+            if builds_anew {
                 return Err(Stop::Fail(format!(
                     "{name} is a collection, and building one anew needs that name for an alias: give the job another \
                      collection_name, or have it write only what has changed"
@@ -77,9 +71,9 @@ pub(super) async fn choose(
             return Ok(Target::First { collection: name.clone(), is_owned: false });
         }
         // Somebody's alias: what is behind it is searched until the new collection is complete.
-        return beside(typesense, name, plan, known).await;
+        return beside(typesense, name, plan, state).await;
     }
-    let collection = create(typesense, name, plan, known).await?;
+    let collection = create(typesense, name, plan, state).await?;
     typesense.put_alias(name, &collection).await?;
     Ok(Target::First { collection, is_owned: true })
 }
@@ -97,7 +91,7 @@ fn judge_shared(spec: &Spec) -> Result<(), Stop> {
 
 /// Makes sure that a job's collection is the one that is searched by the job's name: an alias may have been lost, or put in place by a
 /// run that was cancelled before it could say so.
-async fn find_by_name(typesense: &typesense::Client, name: &str, collection: &str) -> Result<(), Stop> {
+pub(super) async fn find_by_name(typesense: &typesense::Client, name: &str, collection: &str) -> Result<(), Stop> {
     if typesense.alias(name).await?.as_deref() == Some(collection) {
         return Ok(());
     }
@@ -109,16 +103,20 @@ async fn find_by_name(typesense: &typesense::Client, name: &str, collection: &st
     Ok(typesense.put_alias(name, collection).await?)
 }
 
-async fn beside(typesense: &typesense::Client, name: &str, plan: &Plan, known: &[String]) -> Result<Target, Stop> {
-    Ok(Target::Beside { collection: create(typesense, name, plan, known).await? })
+async fn beside(typesense: &typesense::Client, name: &str, plan: &Plan, state: &State) -> Result<Target, Stop> {
+    Ok(Target::Beside { collection: create(typesense, name, plan, state).await? })
 }
 
-/// Makes a collection under the next free number.
-async fn create(typesense: &typesense::Client, name: &str, plan: &Plan, known: &[String]) -> Result<String, Stop> {
+/// The number of a collection of this name.
+pub(super) fn number(name: &str, collection: &str) -> Option<i64> {
+    collection.strip_prefix(name)?.strip_prefix("_v")?.parse().ok()
+}
+
+/// Makes a collection under the next number that no other has, nor had: a late request to delete that one would meet this.
+async fn create(typesense: &typesense::Client, name: &str, plan: &Plan, state: &State) -> Result<String, Stop> {
     let collections = typesense.list_collections().await?;
-    let number = |found: &str| found.strip_prefix(name)?.strip_prefix("_v")?.parse::<u64>().ok();
-    let names = collections.iter().map(|found| &found.name).chain(known);
-    let last = names.filter_map(|found| number(found)).max().unwrap_or(0);
+    let found = collections.iter().filter_map(|found| number(name, &found.name));
+    let last = found.fold(state.last_number, i64::max);
     for number in last + 1.. {
         let collection = format!("{name}_v{number}");
         if typesense.create_collection(&plan.collection(&collection)).await? {

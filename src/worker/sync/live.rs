@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
+    collection::find_by_name,
     count_rows,
     import::{Imported, Importer, Refusal},
     run::Turn,
@@ -219,6 +220,9 @@ impl<'a> Following<'a> {
             Some(collection) if ground.typesense.caught_up(&collection).await?.is_some() => Some(collection),
             _ => None,
         };
+        if let Some(collection) = collection.as_ref().filter(|_| state.owns_collection) {
+            find_by_name(&ground.typesense, &ground.job.spec.collection_name, collection).await?;
+        }
         if collection.is_none() {
             // Another mapping, another backend, or it was deleted: the run makes what is needed.
             live::set_compared_slot(&worker.pool, lease, None).await?;

@@ -29,7 +29,7 @@ use crate::{
             state::{self, State},
         },
     },
-    domain::{schedule::Schedule, seal::Sealer, sensitive::Sensitive},
+    domain::{schedule::Schedule, seal::Sealer, sensitive::Sensitive, sync_job::Strategy},
     metrics::{SYNC_PAUSES, SYNC_RUN_DURATION},
     source::Source,
     sync::{Plan, plan::listed},
@@ -310,14 +310,16 @@ impl Worker {
     /// Where the run stands: where it stopped, or at the beginning, with the collection that it writes to.
     async fn position(&self, lease: &Lease, run: &Run, ground: &mut Ground) -> Result<Position, Stop> {
         let state = self.state(lease, &ground.place).await?;
+        let mut begun = None;
         if let Some(position) = position::find(&self.pool, run.id).await? {
             let is_there = ground.typesense.caught_up(&position.collection).await?.is_some();
             if is_there && position.mapping == ground.plan.mapping {
                 return Ok(position);
             }
             // Begun for a mapping or a collection that is no more.
-            if is_there && state.collection.as_deref() != Some(&position.collection) {
+            if state.collection.as_deref() != Some(&position.collection) {
                 ground.typesense.delete_collection(&position.collection).await?;
+                begun = Some(position.collection);
             }
         }
         let since = match ground.plan.cursor_has_time_zone {
@@ -330,12 +332,17 @@ impl Worker {
         };
         // Nothing that may take long, or fail, stands between a new collection and its being noted.
         self.clear_leftovers(&ground.job, &ground.typesense).await?;
-        let known = state::collections(&self.pool, lease.job_id).await?;
-        let target =
-            collection::choose(&ground.typesense, &ground.job.spec, run.rebuild, &ground.plan, &state, &known).await?;
+        let Ground { typesense, job, plan, .. } = &*ground;
+        // What marks tell of single documents is made good where they are.
+        let is_for_marks = matches!(run.trigger_source, Trigger::Repair | Trigger::Redrive);
+        let builds_anew = run.rebuild || job.spec.sync_strategy == Strategy::Full && !is_for_marks;
+        let target = collection::choose(typesense, &job.spec, builds_anew, plan, &state).await?;
         let mut tx = self.pool.begin().await?;
         if !lease::renew(&mut tx, lease).await? {
             return Err(Stop::LeaseLost);
+        }
+        if let Some(begun) = begun {
+            state::forget(&mut tx, lease.job_id, &begun).await?;
         }
         let mapping = &ground.plan.mapping;
         match &target {
@@ -351,6 +358,9 @@ impl Worker {
                 overlay::keep_all(&mut tx, lease.job_id, collection).await?;
             }
             Target::Live { .. } => {}
+        }
+        if let Some(number) = collection::number(&ground.job.spec.collection_name, target.collection()) {
+            state::note_number(&mut tx, lease.job_id, number).await?;
         }
         let position = position::begin(&mut tx, run.id, lease.job_id, target.collection(), since, mapping).await?;
         run::restart(&mut tx, run.id, matches!(target, Target::Beside { .. }), without_key).await?;
