@@ -392,6 +392,15 @@ async fn an_optional_field_is_added_to_the_collection_that_is_there() {
     assert_eq!(job["status"], "failed", "{job:#}");
     let index = tenant.client.get("/v1/indexes/books").await.expect(200);
     assert_eq!(index["fields"], fields);
+
+    // Nor does what is there as something else: whoever began it was told to stop too late.
+    let found = json!({ "fields": [{ "name": "pages", "type": "int32", "optional": true }] });
+    let path = format!("/collections/{}", live_collection(&stack.setting, &tenant).await);
+    typesense(&stack.setting, reqwest::Method::PATCH, &path, found).await;
+    fields.as_array_mut().expect("a list").push(json!({ "name": "pages", "type": "float", "optional": true }));
+    let job = done(&tenant, REINDEX, json!({ "fields": fields })).await;
+    assert_eq!(job["status"], "failed", "{job:#}");
+    assert!(job["errors"].to_string().contains("has a field pages already"), "{job:#}");
 }
 
 #[tokio::test]

@@ -264,6 +264,28 @@ async fn what_was_given_up_and_sent_again_and_lands_late_is_repaired() {
 }
 
 #[tokio::test]
+async fn what_is_in_doubt_of_a_job_that_builds_anew_is_repaired_in_the_collection_that_is_there() {
+    let (syncing, mut proxy) = behind_a_proxy().await;
+    syncing.set_timeout(1000).await;
+    books(&syncing, 10).await;
+    let job = syncing.job(json!({ "sync_strategy": "full" })).await;
+    proxy.set(Fault::Hold);
+    let run = syncing.begin(&job).await;
+    let _held = held_with(&mut proxy, "Title").await;
+    proxy.set(Fault::None);
+    assert_eq!(syncing.ended(&job, &run).await["status"], "success");
+    let collection = syncing.behind(&job).await;
+    let repaired = eventually(Duration::from_secs(30), || async {
+        let last = syncing.runs(&job).await.swap_remove(0);
+        if last["trigger_source"] == "repair" && !last["finished_at"].is_null() { Ok(last) } else { Err(last) }
+    })
+    .await;
+    assert_eq!(Syncing::counts(&repaired), (10, 0, 0));
+    assert_eq!(syncing.behind(&job).await, collection);
+    syncing.equals(&job, BOOKS).await;
+}
+
+#[tokio::test]
 async fn a_cancelled_run_ends_within_a_second_though_imports_hang_and_the_next_one_makes_it_good() {
     let (syncing, mut proxy) = behind_a_proxy().await;
     books(&syncing, 3_000).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -268,6 +269,10 @@ async fn a_rebuild_that_was_cut_short_leaves_nothing_behind() {
     .await;
     assert_eq!(syncing.behind(&job).await, first);
     syncing.equals(&job, BOOKS).await;
+    let pool = syncing.stack.setting.pool().await;
+    let due = "select repair_at from tidewell.sync_states";
+    let due: Option<DateTime<Utc>> = sqlx::query_scalar(due).fetch_one(&pool).await.expect("a state");
+    assert_eq!(due, None, "it does not begin again by itself");
     // One that fails, too: more of it is refused than may be.
     let picky =
         json!({ "batch_delay_ms": 0, "field_config": { "price": { "name": "year" } }, "failed_share_limit": 0.1 });
@@ -280,6 +285,12 @@ async fn a_rebuild_that_was_cut_short_leaves_nothing_behind() {
     syncing.sql("update books set doc = '{}'").await;
     assert_eq!(Syncing::counts(&syncing.run(&job).await), (4_000, 0, 0));
     assert_eq!(syncing.letters(&job).await, [], "what is well now has no letters");
+    let name = job["collection_name"].as_str().expect("a name");
+    assert_eq!(
+        syncing.behind(&job).await,
+        format!("{name}_v4"),
+        "no number is used twice: a late delete could meet it"
+    );
 }
 
 #[tokio::test]

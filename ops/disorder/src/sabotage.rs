@@ -36,6 +36,8 @@ pub(crate) enum Sabotage {
     LeakSearchUsage,
     /// Documents of rows that have vanished stay [tables-are-in-sync]
     LoseASyncDeletion,
+    /// Requests of a sync that were lost or given up are not looked after [tables-are-in-sync]
+    ForgetDoubts,
     /// What was sent is never forgotten [nothing-is-left-behind]
     KeepFlights,
     /// A process panics [nothing-panics]
@@ -59,7 +61,7 @@ impl Sabotage {
             Self::ChargeTwice => Check::WritesAreChargedOnce,
             Self::LoseALedgerLine => Check::WalletsAddUp,
             Self::LeakSearchUsage => Check::SearchesAreChargedOnce,
-            Self::LoseASyncDeletion => Check::TablesAreInSync,
+            Self::LoseASyncDeletion | Self::ForgetDoubts => Check::TablesAreInSync,
             Self::Panic => Check::NothingPanics,
             Self::RefuseAGoodKey => Check::AnswersAreExplained,
         }
@@ -69,7 +71,7 @@ impl Sabotage {
     pub(crate) fn faults(self) -> &'static [Fault] {
         match self {
             Self::DropARetry => &[Fault::FailedLines],
-            Self::ForgetFlights => &[Fault::HoldImport],
+            Self::ForgetFlights | Self::ForgetDoubts => &[Fault::HoldImport],
             Self::SkipTheFence => &[Fault::StallDatabase, Fault::DelayTypesense],
             _ => &[Fault::KillWork, Fault::HalfLines],
         }
@@ -114,6 +116,10 @@ impl Sabotage {
                 "after insert or delete on tidewell.reservations",
                 "update tidewell.usage set used = used + 500
                  where organization_id = coalesce(new.organization_id, old.organization_id); return null;",
+            ),
+            Self::ForgetDoubts => (
+                "before insert on tidewell.sync_overlay",
+                "if new.doubted_until is not null then return null; end if; return new;",
             ),
             Self::KeepFlights => ("before delete on tidewell.flights", "return null;"),
             _ => return None,

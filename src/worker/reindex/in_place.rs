@@ -20,7 +20,7 @@ impl Run<'_> {
         if let Some(other) = known.into_iter().find(|field| had(field).is_some_and(|had| kind(had) != kind(field))) {
             return Err(Stop::Fail(format!(
                 "the collection has a field {} already, of another type or facet: ask for a new version (`rebuild`), which has none",
-                other["name"]
+                other["name"].as_str().unwrap_or_default()
             )));
         }
         if !missing.is_empty() {
