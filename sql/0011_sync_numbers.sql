@@ -11,3 +11,12 @@ set last_number = (
           from tidewell.sync_positions as position
           join public.typesense_sync_runs as run on run.id = position.run_id
           where run.job_id = state.job_id) as named);
+
+-- Since no number comes back, doubts about documents of a collection that is gone are of no use.
+delete from tidewell.sync_overlay as overlay using tidewell.sync_states as state
+where state.job_id = overlay.job_id
+  and overlay.collection is distinct from state.collection
+  and overlay.collection is distinct from state.previous_collection
+  and not exists (select from tidewell.sync_positions as position
+                  join public.typesense_sync_runs as run on run.id = position.run_id
+                  where run.job_id = overlay.job_id and position.collection = overlay.collection);

@@ -913,9 +913,18 @@ set last_number = (
           from tidewell.sync_positions as position
           join public.typesense_sync_runs as run on run.id = position.run_id
           where run.job_id = state.job_id) as named);
+
+-- Since no number comes back, doubts about documents of a collection that is gone are of no use.
+delete from tidewell.sync_overlay as overlay using tidewell.sync_states as state
+where state.job_id = overlay.job_id
+  and overlay.collection is distinct from state.collection
+  and overlay.collection is distinct from state.previous_collection
+  and not exists (select from tidewell.sync_positions as position
+                  join public.typesense_sync_runs as run on run.id = position.run_id
+                  where run.job_id = overlay.job_id and position.collection = overlay.collection);
 $migration$;
 insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
-values (11, 'sync numbers', true, decode('10761b0620735b63ace68caf62a7eab7146e298a2b40183cdf9c61bc645e5c9b16ef4602addd0d4b116b2d73ff1105fa', 'hex'), 0);
+values (11, 'sync numbers', true, decode('e597b4b568b8a3b509463fca2a2111a6425528316f70b6064f40d65c5a12ee6bbd7cc7ab3b96e8d1df8ab10a1ab06b10', 'hex'), 0);
 end if;
 end
 $provision$;

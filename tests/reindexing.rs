@@ -258,13 +258,14 @@ async fn an_import_of_a_killed_worker_that_lands_late_leaves_nothing_stale_in_th
 
 #[tokio::test]
 async fn an_import_that_was_given_up_and_lands_late_leaves_nothing_stale_in_the_new_version() {
-    let mut setting = Setting::fresh().await;
+    // So that it lands in time, however slow the machine is.
+    let mut setting = Setting::fresh().await.with("TIDEWELL_DOUBT_SECONDS", 15);
     let mut proxy = Proxy::before(&setting.typesense_url).await;
     let stack = Stack::without_worker(setting.clone()).await;
     let tenant = stack.tenant("given_up").await;
     let pool = stack.setting.pool().await;
     setting.typesense_url = proxy.url.clone();
-    let _worker = setting.work();
+    let worker = setting.work();
     let book = |id: &str, title: &str| json!({ "id": id, "title": title });
     fill(&tenant, [book("updated", "old"), book("deleted", "old")].into_iter()).await;
     settled(&pool).await;
@@ -282,12 +283,16 @@ async fn an_import_that_was_given_up_and_lands_late_leaves_nothing_stale_in_the_
     tenant.client.ended(&write).await;
     let write = tenant.client.delete("/v1/indexes/books/documents/deleted").await.expect(202);
     tenant.client.ended(&write).await;
+    let doubted = "select count(*) from tidewell.version_flights where doubted_until < 'infinity'";
+    let doubted: i64 = sqlx::query_scalar(doubted).fetch_one(&pool).await.expect("a count");
+    assert!(doubted > 0, "it is waited for");
     late.let_go().await;
     assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
     let mut oracle = Oracle::default();
     oracle.upsert(&book("updated", "new"));
     oracle.equals(&stack.setting, tenant.alias()).await;
     assert_eq!(live_collection(&stack.setting, &tenant).await, format!("{}_v2", tenant.alias()));
+    assert_eq!(worker.logged("a reindex succeeded", "kind"), "Reindex");
 }
 
 #[tokio::test]

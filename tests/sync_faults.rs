@@ -30,7 +30,10 @@ async fn books(syncing: &Syncing, rows: usize) {
 
 /// With one worker, whose backend is behind a proxy.
 async fn behind_a_proxy() -> (Syncing, Proxy) {
-    let setting = Setting::fresh().await;
+    behind_a_proxy_of(Setting::fresh().await).await
+}
+
+async fn behind_a_proxy_of(setting: Setting) -> (Syncing, Proxy) {
     let proxy = Proxy::before(&setting.typesense_url).await;
     let mut syncing = Syncing::without_worker(setting, &proxy.url).await;
     syncing.stack.worker = Some(syncing.stack.setting.work());
@@ -148,6 +151,32 @@ async fn a_backend_that_is_away_pauses_a_run_and_spends_nothing() {
 }
 
 #[tokio::test]
+async fn a_backend_that_is_found_elsewhere_while_a_run_waits_keeps_what_it_holds() {
+    let (syncing, proxy) = behind_a_proxy().await;
+    books(&syncing, 100).await;
+    let spec = syncing.spec(json!({}));
+    let name = &spec["collection_name"];
+    let fields = json!([{ "name": "title", "type": "string" }, { "name": "price", "type": "int32", "optional": true }]);
+    let collection = json!({ "name": name, "fields": fields });
+    syncing.typesense(Method::POST, "/collections", &collection.to_string()).await.expect(201);
+    let documents = format!("/collections/{}/documents", name.as_str().expect("a name"));
+    syncing.typesense(Method::POST, &documents, r#"{ "id": "theirs", "title": "Others wrote it" }"#).await.expect(201);
+    let job = syncing.job(json!({ "collection_name": name })).await;
+    assert_eq!(syncing.run(&job).await["status"], "success");
+    proxy.set(Fault::Away);
+    syncing.sql("update books set title = title || ' anew'").await;
+    let run = syncing.begin(&job).await;
+    syncing.until(&job, &run, |run| run["status"] == "paused").await;
+    let path = format!("/typesense/backends/{}", syncing.profile_id.as_str().expect("a backend"));
+    let moved = json!({ "base_url": syncing.stack.setting.typesense_url });
+    syncing.stack.operator().patch(&path, &moved).await.expect(200);
+    assert_eq!(syncing.ended(&job, &run).await["status"], "success");
+    let mut held = syncing.held(name).await;
+    assert!(held.remove("theirs").is_some(), "what others wrote");
+    assert_eq!(held, syncing.rows(BOOKS).await);
+}
+
+#[tokio::test]
 async fn a_backend_that_is_stopped_and_started_again_finds_the_run_going_on() {
     let mut servers = own_servers().await;
     let setting = Setting {
@@ -235,7 +264,8 @@ async fn what_a_dead_worker_had_under_way_and_lands_late_is_repaired() {
 
 #[tokio::test]
 async fn what_was_given_up_and_sent_again_and_lands_late_is_repaired() {
-    let (syncing, mut proxy) = behind_a_proxy().await;
+    // So that it lands in time, however slow the machine is.
+    let (syncing, mut proxy) = behind_a_proxy_of(Setting::fresh().await.with("TIDEWELL_DOUBT_SECONDS", 15)).await;
     syncing.set_timeout(1000).await;
     books(&syncing, 10).await;
     let job = syncing.job(json!({})).await;
@@ -252,7 +282,7 @@ async fn what_was_given_up_and_sent_again_and_lands_late_is_repaired() {
     syncing.equals(&job, BOOKS).await;
     held.let_go().await;
     assert_eq!(syncing.title(&job, "3").await.as_deref(), Some("stale"), "it has landed");
-    eventually(Duration::from_secs(30), || async {
+    eventually(Duration::from_secs(60), || async {
         let titles = [syncing.title(&job, "3").await, syncing.title(&job, "4").await, syncing.title(&job, "5").await];
         match titles.each_ref().map(Option::as_deref) {
             [Some("newer"), None, Some("stale")] => Ok(()),

@@ -203,9 +203,8 @@ impl Importer<'_> {
         if error.refuses_work() || error.is_transient() && !self.takes_imports().await {
             return Err(Stop::Pause(error.to_string()));
         }
-        // Who has turned it down is done with it; not so who has failed at it.
-        let is_in_doubt = error.status_code().is_none_or(|status| status >= 500);
-        let given_up = Imported { refused: vec![], is_in_doubt };
+        // Who has turned it down is done with it.
+        let given_up = Imported { refused: vec![], is_in_doubt: error.status_code().is_none() };
         if batch.len() > 1 {
             let second = batch.split_off(batch.len() / 2);
             let halves = self.send(batch, attempt).await?.and(self.send(second, attempt).await?);

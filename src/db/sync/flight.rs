@@ -9,7 +9,7 @@ use super::{lease::Lease, overlay};
 
 /// A flight that is waited for no longer.
 #[derive(Clone, Copy, Debug)]
-pub struct Landed {
+pub struct Settled {
     pub id: Uuid,
     /// A request of it was not answered in full, and what that carried was sent again: it may still take effect.
     pub is_in_doubt: bool,
@@ -40,9 +40,9 @@ pub async fn open(
 }
 
 /// Removes a flight as it is settled; while a request of it may still take effect, its documents are looked after.
-pub async fn close(conn: &mut PgConnection, job_id: Uuid, landed: Landed) -> Result<(), sqlx::Error> {
-    if landed.is_in_doubt {
-        return overlay::doubt_flight(conn, job_id, landed.id).await;
+pub async fn close(conn: &mut PgConnection, job_id: Uuid, settled: Settled) -> Result<(), sqlx::Error> {
+    if settled.is_in_doubt {
+        return overlay::doubt_flight(conn, job_id, settled.id).await;
     }
-    sqlx::query("delete from tidewell.sync_flights where id = $1").bind(landed.id).execute(conn).await.map(drop)
+    sqlx::query("delete from tidewell.sync_flights where id = $1").bind(settled.id).execute(conn).await.map(drop)
 }

@@ -6,7 +6,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    flight::{self, Landed},
+    flight::{self, Settled},
     lease::{self, Lease},
     overlay,
     settle::{self, Letter},
@@ -128,7 +128,7 @@ pub struct Followed<'a> {
     pub collection: &'a str,
     /// What is known of each document from now on; `None`: it was deleted.
     pub entries: Vec<(&'a str, Option<Entry>)>,
-    pub flight: Landed,
+    pub flight: Settled,
     pub letters: Vec<Letter>,
     pub healed: Vec<String>,
 }

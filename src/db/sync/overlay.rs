@@ -15,7 +15,9 @@ pub struct Known {
     pub entry: Option<Entry>,
     /// It must be written or deleted, whatever is known of it.
     pub look: bool,
-    /// A request that carried it may still take effect: it must be looked at again.
+    /// A request that carried it was in doubt: another row than the last one may be there.
+    pub may_be_there: bool,
+    /// It still is: it must be looked at again.
     pub is_doubted: bool,
 }
 
@@ -37,11 +39,12 @@ pub async fn read(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<Overl
         document_id: String,
         entry: Option<Vec<u8>>,
         look: bool,
+        may_be_there: bool,
         is_doubted: bool,
     }
     let read_at = sqlx::query_scalar("select clock_timestamp()").fetch_one(pool).await?;
     let stored: Vec<Stored> = sqlx::query_as(
-        "select document_id, entry, look or doubted_until is not null as look,
+        "select document_id, entry, look or doubted_until is not null as look, doubted_until is not null as may_be_there,
                 coalesce(doubted_until > clock_timestamp(), false) as is_doubted
          from tidewell.sync_overlay where job_id = $1 and collection = $2 and changed_at <= $4
          order by document_id limit $3",
@@ -53,8 +56,9 @@ pub async fn read(pool: &PgPool, job_id: Uuid, collection: &str) -> Result<Overl
     .fetch_all(pool)
     .await?;
     let known = |stored: Stored| {
-        let entry = stored.entry.as_deref().and_then(Entry::unpack);
-        (stored.document_id, Known { entry, look: stored.look, is_doubted: stored.is_doubted })
+        let Stored { document_id, entry, look, may_be_there, is_doubted } = stored;
+        let entry = entry.as_deref().and_then(Entry::unpack);
+        (document_id, Known { entry, look, may_be_there, is_doubted })
     };
     Ok(Overlay { documents: stored.into_iter().map(known).collect(), read_at })
 }

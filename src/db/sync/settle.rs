@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     chunk::{self, Chunk, Place},
-    flight::{self, Landed},
+    flight::{self, Settled},
     lease::{self, Lease},
     overlay,
 };
@@ -52,7 +52,7 @@ pub struct Settlement {
     pub left_over: Vec<(String, Entry)>,
     pub overlay_taken: Vec<String>,
     pub overlay_read_at: DateTime<Utc>,
-    pub flight: Option<Landed>,
+    pub flight: Option<Settled>,
     pub letters: Vec<Letter>,
     /// Documents of which no letter stands any more.
     pub healed: Vec<String>,
@@ -183,14 +183,15 @@ async fn advance(conn: &mut PgConnection, job_id: Uuid, settlement: &Settlement)
     .map(drop)
 }
 
-/// Notes the end of a pass: the moment that the next one may begin from, and when documents in doubt are due. A repair that leaves some
-/// is not followed by another one at once: maybe they never get an answer.
+/// Notes the end of a pass: the moment that the next one may begin from, and when documents in doubt are due. A repair after which some are
+/// in doubt again is not followed by another one at once: maybe they never get an answer.
 pub async fn end_pass(conn: &mut PgConnection, lease: &Lease, run_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update tidewell.sync_states as state
          set cursor_since = position.cursor_since, mapping = position.mapping,
-             repair_at = (select greatest(max(doubted_until), clock_timestamp() + case run.trigger_source
-                                                 when 'repair' then interval '5 minutes' else interval '0' end)
+             repair_at = (select greatest(max(doubted_until), clock_timestamp() + case
+                                when run.trigger_source = 'repair' and bool_and(coalesce(doubted_until > clock_timestamp(), false))
+                                then interval '5 minutes' else interval '0' end)
                           from tidewell.sync_overlay as overlay
                           where overlay.job_id = state.job_id and overlay.collection = position.collection having count(*) > 0)
          from tidewell.sync_positions as position join public.typesense_sync_runs as run on run.id = position.run_id

@@ -104,13 +104,17 @@ impl Worker {
             tokio::select! {
                 outcome = &mut working => outcome,
                 why = run.watch() => match tokio::time::timeout(GRACE, working).await {
-                    Ok(Ok(())) => Ok(()),
+                    Ok(Ok(held_since)) => Ok(held_since),
                     _ => Err(why),
                 },
             }
         };
+        // Whatever happens from here on, the version is the live one: nobody has to watch.
+        if let Ok(Some(held_since)) = outcome {
+            run.make_known(held_since).await;
+        }
         run.give_back().await?;
-        run.conclude(outcome).await?;
+        run.conclude(outcome.map(drop)).await?;
         // What was given up is in nobody's way for long.
         drop_versions(self).await
     }
@@ -130,22 +134,25 @@ impl Run<'_> {
     /// Gives the lanes back, if they are held.
     async fn give_back(&self) -> Result<(), sqlx::Error> {
         let mut held = self.held.lock().await;
-        if let Some(lanes) = held.take() {
-            db::lane::release_wanted(&mut *self.worker.pool.acquire().await?, self.index.id, Some(&lanes)).await?;
+        if held.is_some() {
+            db::lane::release_wanted(&mut *self.worker.pool.acquire().await?, self.index.id, held.as_ref()).await?;
         }
+        *held = None;
         Ok(())
     }
 
-    async fn work(&self) -> Result<(), Stop> {
+    /// Gives since when all lanes are held, where a version has become the live one.
+    async fn work(&self) -> Result<Option<Instant>, Stop> {
         if self.reindex.cancel_requested {
             return Err(Stop::Cancelled);
         }
         let importer = self.prepare().await?;
         if self.reindex.kind == Kind::InPlace {
-            return self.extend_in_place().await;
+            self.extend_in_place().await?;
+            return Ok(None);
         }
         self.copy(&importer).await?;
-        self.swap(&importer).await
+        self.swap(&importer).await.map(Some)
     }
 
     /// Makes sure that there is a collection to write to.

@@ -39,19 +39,23 @@ const KNOWN_AFTER: Duration = Duration::from_millis(1000);
 const LETTERS: i64 = 1000;
 
 impl Run<'_> {
-    /// Catches up and makes the version the live one.
-    pub(super) async fn swap(&self, importer: &Importer<'_>) -> Result<(), Stop> {
+    /// Catches up and makes the version the live one; gives since when all lanes are held.
+    pub(super) async fn swap(&self, importer: &Importer<'_>) -> Result<Instant, Stop> {
+        let mut doubts = 0;
         loop {
-            self.approach(importer).await?;
+            self.approach(importer, &mut doubts).await?;
             self.judge_refused().await?;
-            if self.hold().await? && self.put_in_place(importer).await? {
-                return Ok(());
+            if self.hold().await? {
+                let held_since = Instant::now();
+                if self.put_in_place(importer).await? {
+                    return Ok(held_since);
+                }
             }
         }
     }
 
-    /// Catches up until little is left, and nothing that was sent is in doubt.
-    async fn approach(&self, importer: &Importer<'_>) -> Result<(), Stop> {
+    /// Catches up until little is left, and nothing that was sent is in doubt; `doubts`: how often all that was in doubt has been waited for.
+    async fn approach(&self, importer: &Importer<'_>, doubts: &mut usize) -> Result<(), Stop> {
         let mut before = i64::MAX;
         for _ in 0..MOST_ROUNDS {
             let changed = self.catch_up(importer, Phase::CatchingUp).await?;
@@ -60,7 +64,6 @@ impl Run<'_> {
             }
             before = changed;
         }
-        let mut doubts = 0;
         loop {
             let Doubt { has_ended, lasts } = self.outlive().await?;
             let collection = &self.version.collection;
@@ -68,8 +71,8 @@ impl Run<'_> {
             if !has_ended && lasts.is_none() && !flying {
                 return Ok(());
             }
-            doubts += usize::from(has_ended);
-            if doubts > MOST_ROUNDS {
+            *doubts += usize::from(has_ended && lasts.is_none());
+            if *doubts > MOST_ROUNDS {
                 return Err(Stop::Fail(format!(
                     "again and again imports into {collection} were not answered in full, so that what it holds is not known: see \
                      what stands between Tidewell and Typesense, then ask for this once more"
@@ -126,7 +129,6 @@ impl Run<'_> {
     /// more, for what was written by then is in doubt.
     async fn put_in_place(&self, importer: &Importer<'_>) -> Result<bool, Stop> {
         let Self { worker, index, reindex, .. } = self;
-        let began = Instant::now();
         while self.catch_up(importer, Phase::Swapping).await? > 0 {}
         if flight::is_any_left(&worker.pool, self.id()).await? {
             self.give_back().await?;
@@ -134,9 +136,11 @@ impl Run<'_> {
         }
         self.judge_refused().await?;
         self.verify().await?;
-        let held = self.held.lock().await.clone().ok_or(Stop::LeaseLost)?;
+        // Not renewed meanwhile, which takes the same rows in another order.
+        let held = self.held.lock().await;
+        let held = held.as_ref().ok_or(Stop::LeaseLost)?;
         let mut tx = worker.pool.begin().await?;
-        if !db::lane::renew_wanted(&mut tx, &held).await? || !swap::swap(&mut tx, self.lease, reindex).await? {
+        if !db::lane::renew_wanted(&mut tx, held).await? || !swap::swap(&mut tx, self.lease, reindex).await? {
             return Err(Stop::LeaseLost);
         }
         loop {
@@ -148,16 +152,20 @@ impl Run<'_> {
         }
         tidewell_jobs::enqueue(&mut tx, &[ProjectIndex { index_id: index.id }]).await?;
         tx.commit().await?;
-        // Whatever happens from here on, the version is the live one.
+        Ok(true)
+    }
+
+    /// Once the version is the live one: points the alias at it, and waits until all front ends know of it.
+    pub(super) async fn make_known(&self, held_since: Instant) {
+        let Self { worker, index, .. } = self;
         if let Err(error) = worker.typesense.put_alias(&index.alias, &self.version.collection).await {
             tracing::warn!(alias = index.alias, %error, "the alias could not be moved: that is done when Typesense is back");
         }
         // A search of one that does not know yet looks into the version before: until all do, nothing is written that is not there.
         tokio::time::sleep(KNOWN_AFTER).await;
-        let held_for = began.elapsed();
+        let held_for = held_since.elapsed();
         histogram!(REINDEX_SWAP_DURATION.name).record(held_for);
         tracing::info!(index_id = %index.id, collection = self.version.collection, held_ms = held_for.as_millis() as u64,
             "swapped the version");
-        Ok(true)
     }
 }

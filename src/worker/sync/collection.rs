@@ -7,7 +7,12 @@
 use uuid::Uuid;
 
 use super::stop::Stop;
-use crate::{db::sync::state::State, domain::sync_job::Spec, sync::Plan, typesense};
+use crate::{
+    db::sync::state::State,
+    domain::sync_job::{Spec, Strategy},
+    sync::Plan,
+    typesense,
+};
 
 /// Where a run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +66,7 @@ pub(super) async fn choose(
     }
     if let Some(caught_up) = typesense.caught_up(name).await? {
         if caught_up.collection(name).await?.is_some() {
-            if builds_anew {
+            if builds_anew || spec.sync_strategy == Strategy::Full {
                 return Err(Stop::Fail(format!(
                     "{name} is a collection, and building one anew needs that name for an alias: give the job another \
                      collection_name, or have it write only what has changed"

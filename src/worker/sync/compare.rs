@@ -126,8 +126,10 @@ impl Comparison<'_> {
             piece.entries.push((row.id, before));
             return true;
         }
-        // Of what is in doubt another row than the last one may be there, whatever became of that.
-        let before = if look { Some(Entry { hash: 0, standing: Standing::Written }) } else { before };
+        // Of what was in doubt another row than the last one may be there, whatever became of that.
+        let may_be_there = self.overlay.documents.get(&row.id).is_some_and(|known| known.may_be_there);
+        let before =
+            before.filter(|_| !may_be_there).or(look.then_some(Entry { hash: 0, standing: Standing::Written }));
         match row.document {
             Document::Made(document) => {
                 if look || before.is_some_and(Entry::is_refused) {
@@ -291,7 +293,7 @@ mod tests {
                 self.collection.remove(id);
             }
             for (id, entry) in piece.left_over {
-                let left = Known { entry: Some(entry), look: false, is_doubted: false };
+                let left = Known { entry: Some(entry), look: false, may_be_there: false, is_doubted: false };
                 let known = self.overlay.entry(id).or_insert(left);
                 if known.look {
                     known.entry = known.entry.or(Some(entry));
@@ -318,12 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn of_a_marked_document_something_may_be_there_though_the_last_row_was_refused() {
+    fn of_a_document_that_was_in_doubt_something_may_be_there_though_the_last_row_was_refused() {
         let refused = Entry { hash: 1, standing: Standing::Refused };
-        let marked = Known { entry: None, look: true, is_doubted: false };
-        for (documents, standing) in
-            [(HashMap::new(), Standing::Refused), (HashMap::from([(id(1), marked)]), Standing::RefusedOver)]
-        {
+        let marked = |may_be_there| Known { entry: None, look: true, may_be_there, is_doubted: false };
+        for (documents, standing) in [
+            (HashMap::new(), Standing::Refused),
+            (HashMap::from([(id(1), marked(false))]), Standing::Refused),
+            (HashMap::from([(id(1), marked(true))]), Standing::RefusedOver),
+        ] {
             let overlay = Overlay { documents, read_at: DateTime::UNIX_EPOCH };
             let place = Place { generation: 1, ordinal: 0 };
             let mut comparison = Comparison { place, overlay: &overlay, seen: &mut HashSet::new() };
@@ -368,7 +372,8 @@ mod tests {
                     Some(hash) => world.collection.insert(id(*key), *hash),
                     None => world.collection.remove(&id(*key)),
                 };
-                world.overlay.insert(id(*key), Known { entry: None, look: true, is_doubted: true });
+                let known = Known { entry: None, look: true, may_be_there: true, is_doubted: true };
+                world.overlay.insert(id(*key), known);
             }
             world.pass(&table, limit, 2, usize::MAX);
             prop_assert_eq!(&world.collection, &documents(&table));

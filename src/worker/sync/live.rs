@@ -22,7 +22,7 @@ use crate::{
     db::{
         self,
         sync::{
-            flight::{self, Landed},
+            flight::{self, Settled},
             job::{self, Job},
             lease::Lease,
             live::{self, Followed, Lag},
@@ -340,7 +340,7 @@ impl<'a> Following<'a> {
                 .map(|(id, _)| (*id).to_owned()),
         );
         let (read, sent, refused) = (found.len() as i64, documents.len() as i64, letters.len() as i64);
-        let flight = Landed { id: flight, is_in_doubt };
+        let flight = Settled { id: flight, is_in_doubt };
         let followed = Followed { collection: &collection, entries, flight, letters, healed };
         if !live::settle(&self.worker.pool, self.lease, &followed).await? {
             return Err(End::Stop(Stop::LeaseLost));

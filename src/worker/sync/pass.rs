@@ -18,7 +18,7 @@ use super::{
 use crate::{
     db::sync::{
         chunk::Chunk,
-        flight::{self, Landed},
+        flight::{self, Settled},
         lease::Lease,
         settle::{self, Counts, Letter, Settlement},
     },
@@ -131,7 +131,7 @@ impl Pass<'_> {
             left_over: piece.left_over,
             overlay_taken: piece.overlay_taken,
             overlay_read_at: piece.overlay_read_at,
-            flight: flight.map(|id| Landed { id, is_in_doubt }),
+            flight: flight.map(|id| Settled { id, is_in_doubt }),
             letters,
             healed,
             counts,

@@ -309,15 +309,17 @@ impl Worker {
 
     /// Where the run stands: where it stopped, or at the beginning, with the collection that it writes to.
     async fn position(&self, lease: &Lease, run: &Run, ground: &mut Ground) -> Result<Position, Stop> {
-        let state = self.state(lease, &ground.place).await?;
+        let state = state::find(&self.pool, lease.job_id).await?.ok_or(Stop::LeaseLost)?;
+        let is_of_this_backend = state.backend.as_ref().is_none_or(|backend| *backend == ground.place);
+        let state = state.at(&ground.place);
         let mut begun = None;
         if let Some(position) = position::find(&self.pool, run.id).await? {
             let is_there = ground.typesense.caught_up(&position.collection).await?.is_some();
             if is_there && position.mapping == ground.plan.mapping {
                 return Ok(position);
             }
-            // Begun for a mapping or a collection that is no more.
-            if state.collection.as_deref() != Some(&position.collection) {
+            // Begun for a mapping or a collection that is no more. Where the backend has moved, nothing is known to be the run's own.
+            if run.rebuild && is_of_this_backend && state.collection.as_deref() != Some(&position.collection) {
                 ground.typesense.delete_collection(&position.collection).await?;
                 begun = Some(position.collection);
             }

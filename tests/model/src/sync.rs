@@ -20,8 +20,8 @@ pub enum Rule {
     UntilOutlived,
     /// A pass takes in the marks that it has read, and none that came later.
     MarksAsRead,
-    /// Of a marked document another row than the last one may be there.
-    MarkedMayBeThere,
+    /// Of a document that was in doubt another row than the last one may be there.
+    DoubtedMayBeThere,
     /// Only who has the job settles.
     FencedSettlement,
 }
@@ -78,6 +78,9 @@ struct Entry {
 /// A document is to be looked at, whatever is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Mark {
+    /// A request that carried it was in doubt.
+    was_doubted: bool,
+    /// It still is.
     is_doubted: bool,
     /// When it was made, or made anew.
     moment: u8,

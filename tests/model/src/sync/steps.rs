@@ -6,7 +6,7 @@ pub(super) fn enabled(sync: &Sync, state: &State, actions: &mut Vec<Action>) {
     if state.changed < sync.changes.len() {
         actions.push(Action::Change);
     }
-    if state.drifts_left > 0 {
+    if state.drifts_left > 0 && state.held > 0 {
         actions.push(Action::Drift);
     }
     for n in 0..state.workers.len() {
@@ -158,8 +158,8 @@ fn send(state: &mut State, n: usize, Row { version, fits }: Row) {
 /// Marks the document; what was in doubt is.
 fn mark(state: &mut State, is_doubted: bool) {
     state.moment += 1;
-    let is_doubted = is_doubted || state.mark.is_some_and(|mark| mark.is_doubted);
-    state.mark = Some(Mark { is_doubted, moment: state.moment });
+    let (was, is) = state.mark.map_or((false, false), |mark| (mark.was_doubted, mark.is_doubted));
+    state.mark = Some(Mark { was_doubted: was || is_doubted, is_doubted: is || is_doubted, moment: state.moment });
 }
 
 /// Compares the row with what is known, as `worker/sync/compare.rs` does.
@@ -192,8 +192,8 @@ fn settle(sync: &Sync, state: &mut State, n: usize, sent: (Option<Mark>, Row, bo
         (0, _) => None,
         (version, true) => Some(Entry { version, standing: Standing::Written }),
         (version, false) => {
-            let is_marked = read.is_some() && sync.keeps(Rule::MarkedMayBeThere);
-            let may_be_there = is_marked || state.known.is_some_and(|known| known.standing != Standing::Refused);
+            let was_doubted = read.is_some_and(|read| read.was_doubted) && sync.keeps(Rule::DoubtedMayBeThere);
+            let may_be_there = was_doubted || state.known.is_some_and(|known| known.standing != Standing::Refused);
             let standing = if may_be_there { Standing::RefusedOver } else { Standing::Refused };
             Some(Entry { version, standing })
         }
