@@ -153,7 +153,7 @@ async fn a_backend_that_is_away_pauses_a_run_and_spends_nothing() {
 #[tokio::test]
 async fn a_backend_that_is_found_elsewhere_while_a_run_waits_keeps_what_it_holds() {
     let (syncing, proxy) = behind_a_proxy().await;
-    books(&syncing, 100).await;
+    books(&syncing, 4_000).await;
     let spec = syncing.spec(json!({}));
     let name = &spec["collection_name"];
     let fields = json!([{ "name": "title", "type": "string" }, { "name": "price", "type": "int32", "optional": true }]);
@@ -161,11 +161,12 @@ async fn a_backend_that_is_found_elsewhere_while_a_run_waits_keeps_what_it_holds
     syncing.typesense(Method::POST, "/collections", &collection.to_string()).await.expect(201);
     let documents = format!("/collections/{}/documents", name.as_str().expect("a name"));
     syncing.typesense(Method::POST, &documents, r#"{ "id": "theirs", "title": "Others wrote it" }"#).await.expect(201);
-    let job = syncing.job(json!({ "collection_name": name })).await;
+    let job = syncing.job(json!({ "collection_name": name, "batch_size": 250, "batch_delay_ms": 300 })).await;
     assert_eq!(syncing.run(&job).await["status"], "success");
-    proxy.set(Fault::Away);
     syncing.sql("update books set title = title || ' anew'").await;
     let run = syncing.begin(&job).await;
+    syncing.read(&job, &run, 500).await;
+    proxy.set(Fault::Away);
     syncing.until(&job, &run, |run| run["status"] == "paused").await;
     let path = format!("/typesense/backends/{}", syncing.profile_id.as_str().expect("a backend"));
     let moved = json!({ "base_url": syncing.stack.setting.typesense_url });
