@@ -38,8 +38,9 @@ impl PlainHttp {
 /// repeat the address, which may hold a password.
 pub fn node_url(text: &str, plain_http: PlainHttp) -> Result<String, String> {
     let like = "must be like https://search.example.com:8108";
+    let malformed = || format!("{like}, of {MAX_URL} characters at most, none of them blank");
     if text.len() > MAX_URL || text.contains(|c: char| c.is_control() || c.is_whitespace()) {
-        return Err(format!("{like}, of {MAX_URL} characters at most, none of them blank"));
+        return Err(malformed());
     }
     let url = Url::parse(text).map_err(|error| format!("{like} ({error})"))?;
     if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
@@ -55,7 +56,9 @@ pub fn node_url(text: &str, plain_http: PlainHttp) -> Result<String, String> {
         let place = if plain_http == PlainHttp::OnThisMachine { ", or on this machine" } else { "" };
         return Err(format!("is http, and must be https{place}, or {ALLOW_HTTP} be true"));
     }
-    Ok(url.origin().ascii_serialization())
+    let stored = url.origin().ascii_serialization();
+    // A name of other letters than these is longer where it is written in them.
+    if stored.len() > MAX_URL { Err(malformed()) } else { Ok(stored) }
 }
 
 /// Says what is wrong with the address of a service that speaks HTTP below some path, if anything, without repeating it.
