@@ -79,8 +79,9 @@ pub struct Doubt {
     pub lasts: Option<f64>,
 }
 
-/// Lists the documents of requests that can't be alive any more as changed, so that they are written again. The caller renews the lease in the same transaction: what
-/// a former holder listed could meet a change of the same document that its successor has just written, and be struck off with it.
+/// Lists the documents of requests that can't be alive any more as changed, so that they are written again. The caller renews the lease in
+/// the same transaction: what a former holder listed could meet a change of the same document that its successor has just written, and be
+/// struck off with it.
 pub async fn outlive(conn: &mut PgConnection, version: (Uuid, i32)) -> Result<Doubt, sqlx::Error> {
     let outlived: Vec<Vec<String>> = sqlx::query_scalar(
         "delete from tidewell.version_flights
