@@ -135,7 +135,7 @@ async fn create(typesense: &typesense::Client, name: &str, plan: &Plan, state: &
 /// Lets a complete collection take the place of the one before.
 ///
 /// # Errors
-/// [`Stop::Fail`] where it does not hold as many documents as were written: then it is removed, and the old one stays.
+/// [`Stop::Fail`] where it does not hold as many documents as were written: then the old one stays.
 pub(super) async fn swap(
     typesense: &typesense::Client,
     run_id: Uuid,
@@ -151,7 +151,6 @@ pub(super) async fn swap(
         None => None,
     };
     if holds != Some(written) {
-        typesense.delete_collection(collection).await?;
         let holds = holds.map_or_else(|| "is gone".to_owned(), |holds| format!("holds {holds}"));
         return Err(Stop::Fail(format!(
             "{written} documents were written to {collection}, which {holds}: it was not put in place"

@@ -397,7 +397,6 @@ impl Worker {
         if is_beside {
             if verdict.is_err() {
                 // Its letters stay, for they tell why: the next run that ends well takes away those of rows that are well.
-                ground.typesense.delete_collection(&position.collection).await?;
                 return verdict;
             }
             let written = u64::try_from(counts.imported_count).unwrap_or_default();
