@@ -95,7 +95,7 @@ enum Flown {
     /// There was none.
     Not,
     /// It was answered in full, and can be forgotten.
-    Settled(Uuid),
+    Landed(Uuid),
     /// A part of it may not have arrived yet.
     InDoubt(Uuid),
 }
@@ -251,7 +251,7 @@ impl<'a> Drain<'a> {
         let Some(fault) = fault else {
             worker.gate.succeeded(batch.items.len());
             worker.careful.succeeded(self.lease, worker.options.import_lines);
-            self.settling = Some(self.reconcile(&batch, outcomes, Flown::Settled(flight.id)));
+            self.settling = Some(self.reconcile(&batch, outcomes, Flown::Landed(flight.id)));
             return Ok(Next::Batch(read?));
         };
         let flown = if left {
@@ -388,7 +388,7 @@ impl<'a> Drain<'a> {
             // Nobody looks any more whether an older request has landed over this one: it has to be sent again.
             let is_known = match *flown {
                 Flown::Not => true,
-                Flown::Settled(flight) => db::flight::close(&mut tx, flight).await?,
+                Flown::Landed(flight) => db::flight::close(&mut tx, flight).await?,
                 Flown::InDoubt(flight) => db::flight::keep(&mut tx, flight).await?,
             };
             if !is_known {
