@@ -385,7 +385,8 @@ impl Worker {
         let failed = counts.failed_count;
         let limit = ground.job.spec.failed_share_limit;
         let rows = counts.source_row_count.max(failed).max(1);
-        let verdict = if failed as f64 > limit * rows as f64 {
+        let refuses_too_many = failed as f64 > limit * rows as f64;
+        let verdict = if refuses_too_many {
             Err(Stop::Fail(format!(
                 "{failed} of {rows} rows were refused, more than the share of {limit} that failed_share_limit allows: \
                  the dead letters tell why"
@@ -394,11 +395,11 @@ impl Worker {
             Ok(())
         };
         let is_beside = state.collection.as_deref() != Some(&position.collection);
+        if is_beside && refuses_too_many {
+            // Its letters stay, for they tell why: the next run that ends well takes away those of rows that are well.
+            return verdict;
+        }
         if is_beside {
-            if verdict.is_err() {
-                // Its letters stay, for they tell why: the next run that ends well takes away those of rows that are well.
-                return verdict;
-            }
             let written = u64::try_from(counts.imported_count).unwrap_or_default();
             collection::swap(&ground.typesense, run.id, &ground.job.spec, &position.collection, written).await?;
             // The one that is searched until now stays for a rollback; the one before it goes first, for nobody would know of it after.
