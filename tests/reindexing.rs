@@ -16,7 +16,8 @@ use crate::support::{
     eventually,
     flow::Flow,
     oracle::{Oracle, held, unsettled},
-    proxy::{Fault, Proxy},
+    process::Process,
+    proxy::{Fault, Held, Proxy},
     stack::{Setting, Stack, Tenant},
 };
 
@@ -221,77 +222,94 @@ async fn a_reindex_whose_workers_are_killed_goes_on_where_it_stood_and_loses_not
     drop(worker);
 }
 
+/// An index of two books that is reindexed; its new version's first import is held back.
+struct HeldCopy {
+    stack: Stack,
+    tenant: Tenant,
+    pool: PgPool,
+    /// Sent it.
+    worker: Option<Process>,
+    job: Value,
+    late: Held,
+    _proxy: Proxy,
+}
+
+fn book(id: &str, title: &str) -> Value {
+    json!({ "id": id, "title": title })
+}
+
+impl HeldCopy {
+    async fn begin(mut setting: Setting, slug: &str) -> Self {
+        let mut proxy = Proxy::before(&setting.typesense_url).await;
+        let stack = Stack::without_worker(setting.clone()).await;
+        let tenant = stack.tenant(slug).await;
+        let pool = stack.setting.pool().await;
+        setting.typesense_url = proxy.url.clone();
+        let worker = Some(setting.work());
+        fill(&tenant, [book("updated", "old"), book("deleted", "old")].into_iter()).await;
+        settled(&pool).await;
+        proxy.set(Fault::Hold);
+        let job = tenant.client.post(REINDEX, &json!({ "rebuild": true })).await.expect(202);
+        let late = proxy.held.recv().await.expect("an import");
+        proxy.set(Fault::None);
+        Self { stack, tenant, pool, worker, job, late, _proxy: proxy }
+    }
+
+    /// Waits until the version is there, and filled by others than the held import.
+    async fn is_filled(&self) {
+        eventually(Duration::from_secs(30), || async {
+            let done = sqlx::query_scalar("select done from tidewell.reindexes").fetch_one(&self.pool);
+            let done: i64 = done.await.expect("one");
+            if done > 0 { Ok(()) } else { Err(done) }
+        })
+        .await;
+    }
+
+    /// Changes both books.
+    async fn change(&self) {
+        let client = &self.tenant.client;
+        let write = client.put("/v1/indexes/books/documents", &book("updated", "new")).await.expect(202);
+        client.ended(&write).await;
+        let write = client.delete("/v1/indexes/books/documents/deleted").await.expect(202);
+        client.ended(&write).await;
+    }
+
+    /// Lets the import land; of what it carried nothing may be seen once the version is live. Gives the worker.
+    async fn lands_without_a_trace(self) -> Option<Process> {
+        let Self { stack, tenant, worker, job, late, .. } = self;
+        late.let_go().await;
+        assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
+        let mut oracle = Oracle::default();
+        oracle.upsert(&book("updated", "new"));
+        oracle.equals(&stack.setting, tenant.alias()).await;
+        assert_eq!(live_collection(&stack.setting, &tenant).await, format!("{}_v2", tenant.alias()));
+        worker
+    }
+}
+
 #[tokio::test]
 async fn an_import_of_a_killed_worker_that_lands_late_leaves_nothing_stale_in_the_new_version() {
-    let mut setting = Setting::fresh().await;
-    let mut proxy = Proxy::before(&setting.typesense_url).await;
-    let mut stack = Stack::without_worker(setting.clone()).await;
-    let tenant = stack.tenant("late_version").await;
-    let pool = stack.setting.pool().await;
-    setting.typesense_url = proxy.url.clone();
-    let first = setting.work();
-    let book = |id: &str, title: &str| json!({ "id": id, "title": title });
-    fill(&tenant, [book("updated", "old"), book("deleted", "old")].into_iter()).await;
-    settled(&pool).await;
-    proxy.set(Fault::Hold);
-    let job = tenant.client.post(REINDEX, &json!({ "rebuild": true })).await.expect(202);
-    let late = proxy.held.recv().await.expect("an import");
-    first.kill();
-    stack.worker = Some(stack.setting.work());
-    let write = tenant.client.put("/v1/indexes/books/documents", &book("updated", "new")).await.expect(202);
-    tenant.client.ended(&write).await;
-    let write = tenant.client.delete("/v1/indexes/books/documents/deleted").await.expect(202);
-    tenant.client.ended(&write).await;
-    // The version is there, and filled anew from the record: only then the lost request lands.
-    eventually(Duration::from_secs(30), || async {
-        let done: i64 = sqlx::query_scalar("select done from tidewell.reindexes").fetch_one(&pool).await.expect("one");
-        if done > 0 { Ok(()) } else { Err(done) }
-    })
-    .await;
-    late.let_go().await;
-    assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
-    let mut oracle = Oracle::default();
-    oracle.upsert(&book("updated", "new"));
-    oracle.equals(&stack.setting, tenant.alias()).await;
-    assert_eq!(live_collection(&stack.setting, &tenant).await, format!("{}_v2", tenant.alias()));
+    let mut copy = HeldCopy::begin(Setting::fresh().await, "late_version").await;
+    copy.worker.take().expect("a worker").kill();
+    copy.worker = Some(copy.stack.setting.work());
+    copy.change().await;
+    // Only then the lost request lands.
+    copy.is_filled().await;
+    copy.lands_without_a_trace().await;
 }
 
 #[tokio::test]
 async fn an_import_that_was_given_up_and_lands_late_leaves_nothing_stale_in_the_new_version() {
     // So that it lands in time, however slow the machine is.
-    let mut setting = Setting::fresh().await.with("TIDEWELL_DOUBT_SECONDS", 15);
-    let mut proxy = Proxy::before(&setting.typesense_url).await;
-    let stack = Stack::without_worker(setting.clone()).await;
-    let tenant = stack.tenant("given_up").await;
-    let pool = stack.setting.pool().await;
-    setting.typesense_url = proxy.url.clone();
-    let worker = setting.work();
-    let book = |id: &str, title: &str| json!({ "id": id, "title": title });
-    fill(&tenant, [book("updated", "old"), book("deleted", "old")].into_iter()).await;
-    settled(&pool).await;
-    proxy.set(Fault::Hold);
-    let job = tenant.client.post(REINDEX, &json!({ "rebuild": true })).await.expect(202);
-    let late = proxy.held.recv().await.expect("an import");
-    proxy.set(Fault::None);
+    let setting = Setting::fresh().await.with("TIDEWELL_DOUBT_SECONDS", 15);
+    let copy = HeldCopy::begin(setting, "given_up").await;
     // The same worker tries again, and is answered.
-    eventually(Duration::from_secs(30), || async {
-        let done: i64 = sqlx::query_scalar("select done from tidewell.reindexes").fetch_one(&pool).await.expect("one");
-        if done > 0 { Ok(()) } else { Err(done) }
-    })
-    .await;
-    let write = tenant.client.put("/v1/indexes/books/documents", &book("updated", "new")).await.expect(202);
-    tenant.client.ended(&write).await;
-    let write = tenant.client.delete("/v1/indexes/books/documents/deleted").await.expect(202);
-    tenant.client.ended(&write).await;
+    copy.is_filled().await;
+    copy.change().await;
     let doubted = "select count(*) from tidewell.version_flights where doubted_until < 'infinity'";
-    let doubted: i64 = sqlx::query_scalar(doubted).fetch_one(&pool).await.expect("a count");
+    let doubted: i64 = sqlx::query_scalar(doubted).fetch_one(&copy.pool).await.expect("a count");
     assert!(doubted > 0, "it is waited for");
-    late.let_go().await;
-    assert_eq!(tenant.client.ended(&job).await["status"], "succeeded");
-    let mut oracle = Oracle::default();
-    oracle.upsert(&book("updated", "new"));
-    oracle.equals(&stack.setting, tenant.alias()).await;
-    assert_eq!(live_collection(&stack.setting, &tenant).await, format!("{}_v2", tenant.alias()));
+    let worker = copy.lands_without_a_trace().await.expect("a worker");
     assert_eq!(worker.logged("a reindex succeeded", "kind"), "Reindex");
 }
 

@@ -54,6 +54,15 @@ impl Syncing {
         let found = self.typesense(Method::GET, &format!("/collections/{name}/documents/{id}"), "").await;
         found.body["title"].as_str().map(str::to_owned)
     }
+
+    /// Waits until the books 3, 4 and 5 have these titles, or are not there.
+    async fn titles_become(&self, job: &Value, expected: [Option<&str>; 3], within: Duration) {
+        eventually(within, || async {
+            let titles = [self.title(job, "3").await, self.title(job, "4").await, self.title(job, "5").await];
+            if titles.each_ref().map(Option::as_deref) == expected { Ok(()) } else { Err(titles) }
+        })
+        .await;
+    }
 }
 
 /// The next import that carries this text; others go through.
@@ -242,14 +251,7 @@ async fn what_a_dead_worker_had_under_way_and_lands_late_is_repaired() {
     held.let_go().await;
     assert_eq!(syncing.title(&job, "3").await.as_deref(), Some("stale"), "it has landed");
     // The job has no schedule.
-    eventually(Duration::from_secs(30), || async {
-        let titles = [syncing.title(&job, "3").await, syncing.title(&job, "4").await, syncing.title(&job, "5").await];
-        match titles.each_ref().map(Option::as_deref) {
-            [Some("newer"), None, Some("Title 5")] => Ok(()),
-            _ => Err(titles),
-        }
-    })
-    .await;
+    syncing.titles_become(&job, [Some("newer"), None, Some("Title 5")], Duration::from_secs(30)).await;
     syncing.equals(&job, BOOKS).await;
     let repaired = |runs: &[Value]| runs[0]["trigger_source"] == "repair" && runs[0]["status"] == "success";
     let repairs = eventually(Duration::from_secs(20), || async {
@@ -283,14 +285,7 @@ async fn what_was_given_up_and_sent_again_and_lands_late_is_repaired() {
     syncing.equals(&job, BOOKS).await;
     held.let_go().await;
     assert_eq!(syncing.title(&job, "3").await.as_deref(), Some("stale"), "it has landed");
-    eventually(Duration::from_secs(60), || async {
-        let titles = [syncing.title(&job, "3").await, syncing.title(&job, "4").await, syncing.title(&job, "5").await];
-        match titles.each_ref().map(Option::as_deref) {
-            [Some("newer"), None, Some("stale")] => Ok(()),
-            _ => Err(titles),
-        }
-    })
-    .await;
+    syncing.titles_become(&job, [Some("newer"), None, Some("stale")], Duration::from_secs(60)).await;
     syncing.equals(&job, BOOKS).await;
 }
 

@@ -138,8 +138,8 @@ pub async fn waiting(pool: &PgPool, index_id: Uuid, few: i64) -> Result<Vec<Wait
 }
 
 /// Takes the lane if nobody holds it, nor has asked for it, and with it, where it has little to do, those others of its index that have
-/// as little: what one import can carry, one is to carry. Where somebody is at the lane in this very moment, it is not waited for; of the others some may be had all the same. Its former
-/// holder, if it still lives, finds its fence too old at its next settlement.
+/// as little: what one import can carry, one is to carry. Where somebody is at the lane in this very moment, it is not waited for; of the
+/// others some may be had all the same. Its former holder, if it still lives, finds its fence too old at its next settlement.
 pub async fn lease(
     pool: &PgPool,
     lane: Lane,

@@ -54,7 +54,8 @@ impl Run<'_> {
         }
     }
 
-    /// Catches up until little is left, and nothing that was sent is in doubt; `doubts`: how often all that was in doubt has been waited for.
+    /// Catches up until little is left, and nothing that was sent is in doubt; `doubts`: how often all that was in doubt was waited
+    /// for.
     async fn approach(&self, importer: &Importer<'_>, doubts: &mut usize) -> Result<(), Stop> {
         let mut before = i64::MAX;
         for _ in 0..MOST_ROUNDS {
